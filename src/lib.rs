@@ -1,0 +1,5 @@
+//! Run one Rust program as a family of processes: a master that only supervises and routes, one agent that does the
+//! shared chores, and workers that serve on one port.
+
+pub mod identity;
+pub mod supervision;

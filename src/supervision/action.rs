@@ -1,0 +1,157 @@
+//! What the core wants done. Values: somebody else does it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::fact::{BootFailure, Exit, LinkError};
+use super::strategy::{Directive, Reason};
+use crate::identity::{MemberId, Slot};
+
+/// What to do, in this order.
+#[must_use = "a decision that nobody carries out"]
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Actions(Vec<Action>);
+
+impl Actions {
+    pub(super) fn push(&mut self, action: Action) {
+        self.0.push(action);
+    }
+
+    /// The actions, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Action> {
+        self.0.iter()
+    }
+}
+
+impl IntoIterator for Actions {
+    type Item = Action;
+    type IntoIter = std::vec::IntoIter<Action>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// One thing to do. None of them waits for its effect: that comes back as an [`Event`](super::Event).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start this process.
+    Spawn(MemberId),
+    /// It is ready: messages and the dice of the router may reach it.
+    Admit(MemberId),
+    /// Every member is ready for the first time: tell them all.
+    AnnounceReady,
+    /// The cluster has been ready before: tell this one.
+    ResendReady(MemberId),
+    /// Its exception has no consequence: it goes on serving.
+    Stay(MemberId),
+    /// It finishes what it has accepted and leaves within this time, while its successor serves.
+    Drain(MemberId, Duration),
+    /// It stops within this time.
+    Terminate(MemberId, Duration),
+    /// It ends now, with its descendants.
+    Kill(MemberId),
+    /// It was killed and does not go. Nobody waits for it any more.
+    Abandon(MemberId),
+    /// The slot has no process for now: what waits for it goes back.
+    Park(Slot),
+    /// The slot has no process for good: what waits for it goes back.
+    Vacate(Slot),
+    /// Remember and tell what was decided, and why.
+    Record(Record),
+    /// All is over.
+    Finish(Outcome),
+}
+
+/// One decision and its cause. Every exit has exactly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whom it is about.
+    pub member: MemberId,
+    /// What happened.
+    pub cause: Cause,
+    /// What follows.
+    pub decision: Decision,
+}
+
+/// Why a decision was due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The process ended by itself, or by somebody else's hand.
+    Exited(Exit),
+    /// The process ended as it had been asked to.
+    Left(Exit),
+    /// It had been asked to go, did not within this time, and was killed.
+    Overdue(Duration, Exit),
+    /// It was killed because the stop had become urgent.
+    Hurried(Exit),
+    /// It never became ready.
+    BootFailed(BootFailure),
+    /// It lost its link and was ended.
+    LinkLost(LinkError, Exit),
+    /// It is alive and reported this.
+    Exception(super::fact::Exception),
+    /// Nobody of its role has been ready for this long.
+    NobodyReady(Duration),
+}
+
+/// What was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The strategy's answer.
+    Strategy(Directive),
+    /// Nothing is left to decide: its successor had been started before.
+    AlreadyReplaced,
+    /// Nothing follows: the cluster is stopping.
+    Stopping,
+    /// The cluster was not ready yet: the start has failed.
+    StartFailed,
+    /// The supervisor gives up.
+    GiveUp,
+}
+
+/// How the cluster ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why.
+    pub verdict: Verdict,
+    /// Processes that were killed and did not go.
+    pub leftovers: Vec<MemberId>,
+}
+
+/// Why the cluster ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Somebody asked it to.
+    Stopped,
+    /// A member failed before all were ready.
+    StartFailed(MemberId, Cause),
+    /// A strategy, or nobody being ready for too long, ended it.
+    GaveUp(Reason),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Exited(exit) | Cause::Left(exit) => write!(f, "{exit}"),
+            Cause::Overdue(allowed, exit) => write!(f, "{exit}: killed after {allowed:?} in which it did not leave"),
+            Cause::Hurried(exit) => write!(f, "{exit}: killed by a quick stop"),
+            Cause::BootFailed(failure) => write!(f, "{failure}"),
+            Cause::LinkLost(error, exit) => write!(f, "{exit}: {error}"),
+            Cause::Exception(exception) => write!(f, "{exception}"),
+            Cause::NobodyReady(span) => write!(f, "nobody of its role has been ready for {span:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Decision::Strategy(directive) => write!(f, "{directive}"),
+            Decision::AlreadyReplaced => f.write_str("replaced before"),
+            Decision::Stopping => f.write_str("stopping"),
+            Decision::StartFailed => f.write_str("the start has failed"),
+            Decision::GiveUp => f.write_str("give up"),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What is to run: the roles in their order, and the patience that each is shown.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::strategy::Strategy;
+use crate::identity::{Role, Slot};
+
+/// The roles of a cluster in start order. They are stopped in reverse.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) roles: Vec<RolePlan>,
+}
+
+/// One role: how many, how patient, and who decides.
+#[derive(Clone)]
+pub struct RolePlan {
+    /// The role.
+    pub role: Role,
+    /// How many slots it has.
+    pub count: u16,
+    /// How long a member may take to say ready.
+    pub ready_timeout: Duration,
+    /// How long a member may take to stop when asked to.
+    pub stop_timeout: Duration,
+    /// Nobody of the role ready for this long, and the cluster gives up.
+    pub give_up_after: Duration,
+    /// Who decides what follows a failure.
+    pub strategy: Arc<dyn Strategy>,
+}
+
+impl Plan {
+    /// A plan of these roles, in their own order.
+    pub fn new(mut roles: Vec<RolePlan>) -> Plan {
+        roles.sort_by_key(|role| role.role);
+        Plan { roles }
+    }
+
+    /// The roles in start order.
+    pub fn roles(&self) -> &[RolePlan] {
+        &self.roles
+    }
+}
+
+impl RolePlan {
+    /// The slots of the role, in order.
+    pub fn slots(&self) -> impl DoubleEndedIterator<Item = Slot> + use<> {
+        let role = self.role;
+        (0..self.count).map(move |index| Slot::new(role, index))
+    }
+}
+
+impl fmt::Debug for RolePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RolePlan")
+            .field("role", &self.role)
+            .field("count", &self.count)
+            .field("ready_timeout", &self.ready_timeout)
+            .field("stop_timeout", &self.stop_timeout)
+            .field("give_up_after", &self.give_up_after)
+            .finish_non_exhaustive()
+    }
+}

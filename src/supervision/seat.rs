@@ -1,0 +1,208 @@
+//! Where a slot stands: who sits in it, who is on the way out of it, and until when.
+
+use std::time::Duration;
+
+use super::action::Cause;
+use super::fact::{Exit, LinkError};
+use super::history::History;
+use super::moment::Moment;
+use crate::identity::{Incarnation, MemberId, Slot};
+
+/// A killed process that is still there after this long is in uninterruptible sleep or frozen; waiting longer would
+/// only keep the others from being stopped.
+pub(super) const ABANDON_AFTER: Duration = Duration::from_secs(5);
+
+/// One state of a slot, with what only that state needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// Its turn has not come yet.
+    Unstarted,
+    /// Its process was started and has not said ready.
+    Starting {
+        /// Who.
+        incarnation: Incarnation,
+        /// When it is killed if it still has not.
+        ready_by: Moment,
+    },
+    /// Its process serves.
+    Ready {
+        /// Who.
+        incarnation: Incarnation,
+        /// Since when.
+        since: Moment,
+    },
+    /// Its process is to go, and the slot waits for it.
+    Leaving {
+        /// Who, and for how much longer.
+        departure: Departure,
+        /// How long it had been ready. `None`: it never was.
+        ready_for: Option<Duration>,
+        /// Why, and so what follows.
+        errand: Errand,
+    },
+    /// Empty until it is restarted.
+    Waiting {
+        /// When.
+        restart_at: Moment,
+    },
+    /// Put aside.
+    Parked {
+        /// When it is tried again. `None`: never by itself.
+        probe_at: Option<Moment>,
+    },
+    /// Empty for good.
+    Vacant,
+}
+
+/// Why a process was told to go while its slot waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// The cluster stops.
+    Stop,
+    /// The strategy wants a new one, this long after its end.
+    Restart(Duration),
+    /// It did not say ready within this time.
+    BootTimeout(Duration),
+    /// It reported an exception before it was ready; it ends itself.
+    BootException,
+    /// Its link is lost.
+    LinkLost(LinkError),
+}
+
+/// A process on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    pub(super) incarnation: Incarnation,
+    pub(super) stage: Stage,
+}
+
+/// How far a departure has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It knows, and has until then.
+    Asked { kill_by: Moment, allowed: Duration },
+    /// It was killed: `after` it had had that long, or without having been asked.
+    Killed { abandon_at: Moment, after: Option<Duration> },
+}
+
+impl Departure {
+    pub(super) fn asked(incarnation: Incarnation, allowed: Duration, now: Moment) -> Departure {
+        Departure { incarnation, stage: Stage::Asked { kill_by: now + allowed, allowed } }
+    }
+
+    pub(super) fn killed(incarnation: Incarnation, now: Moment) -> Departure {
+        Departure { incarnation, stage: Stage::Killed { abandon_at: now + ABANDON_AFTER, after: None } }
+    }
+
+    fn deadline(&self) -> Moment {
+        match self.stage {
+            Stage::Asked { kill_by, .. } => kill_by,
+            Stage::Killed { abandon_at, .. } => abandon_at,
+        }
+    }
+
+    /// It has no longer than `allowed` from now on.
+    pub(super) fn hurry(&mut self, allowed: Duration, now: Moment) {
+        match self.stage {
+            Stage::Asked { kill_by, .. } if kill_by > now + allowed => {
+                self.stage = Stage::Asked { kill_by: now + allowed, allowed };
+            }
+            Stage::Asked { .. } | Stage::Killed { .. } => {}
+        }
+    }
+
+    /// Whether somebody has to kill it now, and not before. From here on it has been.
+    pub(super) fn kill(&mut self, now: Moment) -> bool {
+        match self.stage {
+            Stage::Asked { kill_by, allowed } => {
+                let after = (kill_by <= now).then_some(allowed);
+                self.stage = Stage::Killed { abandon_at: now + ABANDON_AFTER, after };
+                true
+            }
+            Stage::Killed { .. } => false,
+        }
+    }
+
+    /// Its end, told as what it was.
+    pub(super) fn cause(&self, exit: Exit) -> Cause {
+        match self.stage {
+            Stage::Asked { .. } => Cause::Left(exit),
+            Stage::Killed { after: Some(allowed), .. } => Cause::Overdue(allowed, exit),
+            Stage::Killed { after: None, .. } => Cause::Hurried(exit),
+        }
+    }
+}
+
+/// A slot: its seat, those on their way out beside it, and what it remembers.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) slot: Slot,
+    pub(super) seat: Seat,
+    /// Those who drain while their successor starts or serves. At most one of them still has time.
+    pub(super) outgoing: Vec<Departure>,
+    pub(super) last: Option<Incarnation>,
+    pub(super) history: History,
+    /// How often in a row it has been parked.
+    pub(super) parked: usize,
+}
+
+impl Place {
+    pub(super) fn new(slot: Slot) -> Place {
+        Place { slot, seat: Seat::Unstarted, outgoing: Vec::new(), last: None, history: History::default(), parked: 0 }
+    }
+
+    /// Seats the next incarnation.
+    pub(super) fn seat_next(&mut self, ready_by: Moment) -> MemberId {
+        let incarnation = self.last.map_or(Incarnation::FIRST, Incarnation::next);
+        self.last = Some(incarnation);
+        self.seat = Seat::Starting { incarnation, ready_by };
+        self.slot.member(incarnation)
+    }
+
+    /// Takes out the departure of `incarnation`, if it is on its way out beside the seat.
+    pub(super) fn take_outgoing(&mut self, incarnation: Incarnation) -> Option<Departure> {
+        let position = self.outgoing.iter().position(|departure| departure.incarnation == incarnation)?;
+        Some(self.outgoing.remove(position))
+    }
+
+    /// Those who have a process, the one in the seat first.
+    pub(super) fn processes(&self) -> impl Iterator<Item = Incarnation> + '_ {
+        let seated = match &self.seat {
+            Seat::Starting { incarnation, .. } | Seat::Ready { incarnation, .. } => Some(*incarnation),
+            Seat::Leaving { departure, .. } => Some(departure.incarnation),
+            Seat::Unstarted | Seat::Waiting { .. } | Seat::Parked { .. } | Seat::Vacant => None,
+        };
+        seated.into_iter().chain(self.outgoing.iter().map(|departure| departure.incarnation))
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        match self.seat {
+            Seat::Ready { .. } => true,
+            Seat::Unstarted
+            | Seat::Starting { .. }
+            | Seat::Leaving { .. }
+            | Seat::Waiting { .. }
+            | Seat::Parked { .. }
+            | Seat::Vacant => false,
+        }
+    }
+
+    /// When the seat, or somebody on the way out of it, is due.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        let seat = match &self.seat {
+            Seat::Starting { ready_by, .. } => Some(*ready_by),
+            Seat::Leaving { departure, .. } => Some(departure.deadline()),
+            Seat::Waiting { restart_at } => Some(*restart_at),
+            Seat::Parked { probe_at } => *probe_at,
+            Seat::Unstarted | Seat::Ready { .. } | Seat::Vacant => None,
+        };
+        seat.into_iter().chain(self.outgoing.iter().map(Departure::deadline)).min()
+    }
+}
+
+impl Departure {
+    /// Whether its moment has come.
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.deadline() <= now
+    }
+}
