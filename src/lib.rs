@@ -2,4 +2,7 @@
 //! shared chores, and workers that serve on one port.
 
 pub mod identity;
+pub mod process;
 pub mod supervision;
+
+pub use process::{Contained, contain, contain_future};

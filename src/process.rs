@@ -1,0 +1,39 @@
+//! The room that touches the operating system: starts processes, watches them, ends them; and what a process does about
+//! itself when it is one of ours. Decides nothing.
+//!
+//! ```text
+//!            master                                        member
+//!  nursery ── spawn ──► posix_spawn, stdin = link ──►  settle: am I one? take the link, close leaks
+//!     │        └ boot ── first words, descriptors ──►  boot, watch (thread), panics (hook) ── black box
+//!     │                                                   │
+//!     └ pidfd readable ◄────────── exit ──────────────────┘
+//!       end its group, reap, read black box and stderr, one ExitRecord; sweep: descendants of the dead
+//! ```
+
+mod backend;
+mod black_box;
+pub(crate) mod boot;
+pub(crate) mod clock;
+mod descendants;
+mod descriptors;
+mod exit;
+mod listen;
+mod memory;
+mod nursery;
+mod panics;
+mod pidfd;
+pub(crate) mod settle;
+pub(crate) mod signals;
+mod spawn;
+mod stderr;
+pub(crate) mod watch;
+
+pub use backend::{
+    Executable, Exit, LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning,
+};
+pub use exit::{ExitRecord, ExitStatus};
+pub use listen::Address;
+pub(crate) use listen::{BindError, Bound};
+pub(crate) use nursery::Nursery;
+pub use panics::{Contained, contain, contain_future};
+pub(crate) use panics::{install_hook, text};

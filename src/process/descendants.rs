@@ -1,0 +1,114 @@
+//! Whose descendant a process is, also after it has left its group, closed every descriptor and lost its parents.
+//!
+//! Everything that a process inherits can be changed by those who mean to leave: group, session, descriptors. What
+//! nobody changes is a resource limit without an effect: the number of file locks has not been limited since Linux
+//! 2.4.25, yet the value is kept, inherited over fork and exec, and shown in `/proc`. Each member gets its own, at
+//! random, and so what is handed to the master as subreaper can be told apart: a helper that a living worker has sent
+//! into the background is left alone, one of a dead worker is ended.
+
+use std::fs;
+use std::io;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+/// The mark of one process and of all that descends from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Mark(u64);
+
+impl Mark {
+    /// Marks keep clear of the values that people set by hand, small ones and "unlimited".
+    const PREFIX: u64 = 0x4a7c << 48;
+
+    /// One that nobody else has.
+    pub(super) fn fresh() -> io::Result<Mark> {
+        let mut bytes = [0; 8];
+        rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes).map_err(io::Error::other)?;
+        Ok(Mark(Mark::PREFIX | u64::from_le_bytes(bytes) >> 16))
+    }
+
+    fn from_limit(limit: u64) -> Option<Mark> {
+        (limit & (0xffff << 48) == Mark::PREFIX).then_some(Mark(limit))
+    }
+
+    /// The mark of this process, if it is a member.
+    pub(super) fn own() -> Option<Mark> {
+        getrlimit(Resource::Locks).current.and_then(Mark::from_limit)
+    }
+
+    /// The mark that `pid` inherited or was given. `None`: none, or it is gone.
+    pub(super) fn of(pid: Pid) -> Option<Mark> {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).ok()?;
+        let locks = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
+        locks.split_whitespace().next()?.parse().ok().and_then(Mark::from_limit)
+    }
+
+    /// Marks `pid`, and all that it starts from now on.
+    pub(super) fn put_on(self, pid: Pid) -> io::Result<()> {
+        let maximum = getrlimit(Resource::Locks).maximum;
+        prlimit(Some(pid), Resource::Locks, Rlimit { current: Some(self.0), maximum })?;
+        Ok(())
+    }
+}
+
+/// The children of this process, those that were handed to it included.
+pub(super) fn children() -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    let mut children = Vec::new();
+    for thread in threads.flatten() {
+        let Ok(list) = fs::read_to_string(thread.path().join("children")) else { continue };
+        children.extend(list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
+    }
+    children
+}
+
+/// Every process of the machine that carries `mark` or is in process group `group`, but not `except`.
+pub(super) fn family(mark: Option<Mark>, group: Pid, except: Pid) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    pids.filter(|&pid| pid != except && is_alive_in(pid, mark, group)).collect()
+}
+
+fn is_alive_in(pid: Pid, mark: Option<Mark>, group: Pid) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else { return false };
+    // The name in brackets may contain anything; the fields behind the last bracket are state, parent, group.
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let (state, _parent, of_group) = (fields.next(), fields.next(), fields.next());
+    if matches!(state, Some("Z" | "X")) {
+        return false;
+    }
+    of_group.and_then(|of_group| of_group.parse().ok()) == Some(group.as_raw_nonzero().get())
+        || (mark.is_some() && Mark::of(pid) == mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_mark_follows_who_leaves_group_session_and_parents() {
+        // The shell marks nobody: it waits until it was marked, then leaves a grandchild behind in a session of its own.
+        let mut shell = Command::new("sh")
+            .args(["-c", "read go; (setsid sh -c 'echo $$; exec sleep 30' </dev/null &) ; wait"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let pid = Pid::from_child(&shell);
+        let mark = Mark::fresh().expect("randomness");
+        assert_eq!(Mark::of(pid), None);
+        mark.put_on(pid).expect("it is ours");
+        assert_eq!(Mark::of(pid), Some(mark));
+        drop(shell.stdin.take());
+        let mut line = String::new();
+        let stdout = shell.stdout.take().expect("it is piped");
+        io::BufRead::read_line(&mut io::BufReader::new(stdout), &mut line).expect("its number");
+        shell.wait().expect("it ends");
+        let stray = Pid::from_raw(line.trim().parse().expect("a number")).expect("not zero");
+        assert_eq!(Mark::of(stray), Some(mark));
+        let group = rustix::process::getpgrp();
+        assert_eq!(family(Some(mark), Pid::from_raw(i32::MAX).expect("not zero"), group), [stray]);
+        rustix::process::kill_process(stray, rustix::process::Signal::KILL).expect("it is ours");
+    }
+}

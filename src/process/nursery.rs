@@ -1,0 +1,399 @@
+//! The real backend: one thread that owns every process from its spawn to its reaping.
+//!
+//! One thread, and it lives as long as the master: the parent-death signal of a member belongs to the *thread* that
+//! started it. It owns a process by its pidfd, which cannot come to mean somebody else; it ends what a member leaves
+//! behind *before* it reaps the member, while the number of its group is still taken. And it ends everything it owns
+//! when the other end of its requests is gone, however that came about.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rustix::event::epoll;
+use rustix::net::RecvFlags;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use tokio::io::ReadBuf;
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::oneshot;
+
+use super::backend::{LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning};
+use super::descendants::{self, Mark};
+use super::exit::{ExitRecord, ExitStatus};
+use super::memory::OomKills;
+use super::spawn::{self, Hatchling};
+use super::stderr::Forward;
+use super::{black_box, clock};
+
+/// How long the last descendants of the dead may take to go when everything ends. They have been killed: this is the
+/// time that the kernel needs for it.
+const LAST_SWEEP: Duration = Duration::from_secs(2);
+
+/// Real processes, started from the running image.
+#[derive(Clone)]
+pub(crate) struct Nursery {
+    requests: Requests,
+}
+
+/// The way to the thread. When the last of them goes, the thread ends what it owns, and itself.
+#[derive(Clone)]
+struct Requests(Arc<Line>);
+
+struct Line {
+    /// `None` only while it is dropped.
+    queue: Option<mpsc::Sender<Request>>,
+    wake: Arc<OwnedFd>,
+}
+
+enum Request {
+    Spawn(Box<SpawnSpec>, oneshot::Sender<Result<Newborn, SpawnError>>),
+    Kill(u64),
+    Sweep,
+    Close(oneshot::Sender<()>),
+}
+
+/// What the thread hands out of a process that it has started.
+struct Newborn {
+    serial: u64,
+    pid: u32,
+    link: std::os::unix::net::UnixStream,
+    channel: OwnedFd,
+    exit: oneshot::Receiver<ExitRecord>,
+}
+
+impl fmt::Debug for Nursery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nursery")
+    }
+}
+
+impl Nursery {
+    /// Starts the thread.
+    pub(crate) fn start() -> io::Result<Nursery> {
+        let wake = Arc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?);
+        let (queue, requests) = mpsc::channel();
+        let ward = Ward::new(requests, wake.clone())?;
+        thread::Builder::new().name("hatchery-nursery".into()).spawn(move || ward.run())?;
+        Ok(Nursery { requests: Requests(Arc::new(Line { queue: Some(queue), wake })) })
+    }
+}
+
+impl Requests {
+    /// A request that cannot be delivered concerns processes that have been ended.
+    fn send(&self, request: Request) {
+        if self.0.queue.as_ref().is_some_and(|queue| queue.send(request).is_ok()) {
+            ring(&self.0.wake);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // The thread must find the queue closed when it wakes.
+        drop(self.queue.take());
+        ring(&self.wake);
+    }
+}
+
+/// The counter of an eventfd overflows after 2^64 rings that nobody heard.
+fn ring(wake: &OwnedFd) {
+    let _ = rustix::io::write(wake, &1u64.to_ne_bytes());
+}
+
+impl ProcessBackend for Nursery {
+    fn spawn(&self, spec: SpawnSpec) -> Spawning {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Spawn(Box::new(spec), reply));
+        let requests = self.requests.clone();
+        Box::pin(async move {
+            let newborn = answer.await.map_err(|_| SpawnError::closed())??;
+            let control = Box::new(Control { requests, serial: newborn.serial });
+            let link = || {
+                newborn.link.set_nonblocking(true)?;
+                UnixStream::from_std(newborn.link)
+            };
+            let link = link().map_err(|error| {
+                control.kill();
+                SpawnError::new("failed to register the link", error)
+            })?;
+            let (reader, writer) = link.into_split();
+            Ok(Spawned {
+                pid: newborn.pid,
+                control,
+                exit: newborn.exit,
+                reader: Box::new(Reader(reader)),
+                writer: Box::new(writer),
+                descriptors: Some(newborn.channel),
+            })
+        })
+    }
+
+    fn sweep(&self) {
+        self.requests.send(Request::Sweep);
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let (reply, done) = oneshot::channel();
+        self.requests.send(Request::Close(reply));
+        Box::pin(async move {
+            let _ = done.await;
+        })
+    }
+}
+
+struct Control {
+    requests: Requests,
+    serial: u64,
+}
+
+impl ProcessControl for Control {
+    fn kill(&self) {
+        self.requests.send(Request::Kill(self.serial));
+    }
+}
+
+/// The receiving half of a link to a real process.
+struct Reader(OwnedReadHalf);
+
+impl tokio::io::AsyncRead for Reader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl LinkRead for Reader {
+    fn read_now(&mut self, into: &mut BytesMut) -> io::Result<Option<usize>> {
+        // Not tokio's `try_read`: it believes that there is nothing until the reactor has said otherwise.
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match rustix::net::recv(self.0.as_ref().as_fd(), &mut buffer, RecvFlags::DONTWAIT) {
+                Ok((got, _)) => {
+                    into.extend_from_slice(&buffer[..got]);
+                    return Ok(Some(got));
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return Ok(None),
+                // The other end went without having read all that we sent. What it sent has been read before.
+                Err(rustix::io::Errno::CONNRESET) => return Ok(Some(0)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// What woke the thread.
+const WAKE: u64 = 0;
+
+/// Two tokens for each process: its end, and its stderr.
+fn exit_token(serial: u64) -> u64 {
+    2 * serial
+}
+
+fn stderr_token(serial: u64) -> u64 {
+    2 * serial + 1
+}
+
+/// The state of the thread.
+struct Ward {
+    requests: mpsc::Receiver<Request>,
+    wake: Arc<OwnedFd>,
+    epoll: OwnedFd,
+    children: HashMap<u64, Child>,
+    serial: u64,
+    /// The marks of members that are gone and of whose descendants some may be left.
+    dead: Vec<Mark>,
+    stderr: Forward,
+    oom_kills: OomKills,
+    /// Nobody is left to ask for anything, or somebody asked for the end.
+    closing: Option<Vec<oneshot::Sender<()>>>,
+}
+
+struct Child {
+    hatchling: Hatchling,
+    born: Instant,
+    killed: bool,
+    exit: oneshot::Sender<ExitRecord>,
+}
+
+impl Ward {
+    fn new(requests: mpsc::Receiver<Request>, wake: Arc<OwnedFd>) -> io::Result<Ward> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        Ok(Ward {
+            requests,
+            wake,
+            epoll,
+            children: HashMap::new(),
+            serial: 1,
+            dead: Vec::new(),
+            stderr: Forward::to_own_stderr(),
+            oom_kills: OomKills::of_this_process(),
+            closing: None,
+        })
+    }
+
+    fn run(mut self) {
+        let mut events = Vec::with_capacity(64);
+        while self.closing.is_none() || !self.children.is_empty() {
+            events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => panic!("the nursery cannot wait for its processes: {error}"),
+            }
+            for event in &events {
+                match event.data.u64() {
+                    WAKE => self.hear(),
+                    token if token % 2 == 0 => self.reap(token / 2),
+                    token => self.listen_to(token / 2),
+                }
+            }
+        }
+        self.last_sweep();
+        for reply in self.closing.into_iter().flatten() {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Serves the requests that are there.
+    fn hear(&mut self) {
+        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        loop {
+            match self.requests.try_recv() {
+                Ok(Request::Spawn(spec, reply)) => self.spawn(&spec, reply),
+                Ok(Request::Kill(serial)) => self.kill(serial),
+                Ok(Request::Sweep) => {
+                    self.sweep();
+                }
+                Ok(Request::Close(reply)) => {
+                    self.closing.get_or_insert_default().push(reply);
+                    self.kill_all();
+                }
+                Err(mpsc::TryRecvError::Empty) => return,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    self.closing.get_or_insert_default();
+                    self.kill_all();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, spec: &SpawnSpec, reply: oneshot::Sender<Result<Newborn, SpawnError>>) {
+        if self.closing.is_some() {
+            let _ = reply.send(Err(SpawnError::closed()));
+            return;
+        }
+        let result = spawn::spawn(spec).and_then(|(hatchling, link, channel)| {
+            let serial = self.serial;
+            self.serial += 1;
+            let (exit, receiver) = oneshot::channel();
+            let pid = hatchling.process.pid().as_raw_nonzero().get() as u32;
+            if let Err(error) = self.watch(serial, &hatchling) {
+                // Owned by nobody, it would live for ever.
+                hatchling.end();
+                return Err(error);
+            }
+            let newborn = Newborn { serial, pid, link, channel, exit: receiver };
+            self.children.insert(serial, Child { hatchling, born: clock::now(), killed: false, exit });
+            Ok(newborn)
+        });
+        // The asker went away meanwhile.
+        if let Err(Ok(newborn)) = reply.send(result) {
+            self.kill(newborn.serial);
+        }
+    }
+
+    fn watch(&self, serial: u64, hatchling: &Hatchling) -> Result<(), SpawnError> {
+        let watch = |descriptor: &OwnedFd, token: u64| {
+            epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
+                .map_err(|error| SpawnError::new("failed to watch the process", error))
+        };
+        watch(hatchling.process.descriptor(), exit_token(serial))?;
+        watch(hatchling.stderr.descriptor(), stderr_token(serial))
+    }
+
+    fn kill(&mut self, serial: u64) {
+        if let Some(child) = self.children.get_mut(&serial) {
+            child.killed = true;
+            child.hatchling.process.kill();
+        }
+    }
+
+    fn kill_all(&mut self) {
+        let serials: Vec<u64> = self.children.keys().copied().collect();
+        for serial in serials {
+            self.kill(serial);
+        }
+    }
+
+    fn listen_to(&mut self, serial: u64) {
+        let Some(child) = self.children.get_mut(&serial) else { return };
+        if !child.hatchling.stderr.pump(&mut self.stderr) {
+            let _ = epoll::delete(&self.epoll, child.hatchling.stderr.descriptor());
+        }
+    }
+
+    /// A process has ended: ends those of its group, reaps it, reports it.
+    fn reap(&mut self, serial: u64) {
+        let Some(child) = self.children.remove(&serial) else { return };
+        let Hatchling { process, black_box, mut stderr, mark } = child.hatchling;
+        // Until it is reaped the number of its group means nobody else.
+        process.kill_group();
+        let status = process.reap();
+        let unexplained = matches!(status, ExitStatus::Signal { number: 9, .. }) && !child.killed;
+        let _ = stderr.pump(&mut self.stderr);
+        stderr.flush(&mut self.stderr);
+        let record = ExitRecord {
+            status,
+            last_words: black_box::read(&black_box),
+            out_of_memory: unexplained && self.oom_kills.any_since(),
+            stderr: stderr.tail(),
+            age: clock::now() - child.born,
+        };
+        // Whoever started it may have gone: then there is nobody to tell.
+        let _ = child.exit.send(record);
+        self.dead.extend(mark);
+        self.sweep();
+    }
+
+    /// Ends and reaps what the dead have left behind, as far as it has been handed to us.
+    fn sweep(&mut self) -> usize {
+        let owned: Vec<Pid> = self.children.values().map(|child| child.hatchling.process.pid()).collect();
+        let strangers: Vec<Pid> = descendants::children().into_iter().filter(|pid| !owned.contains(pid)).collect();
+        let mut found = Vec::new();
+        for pid in strangers {
+            // Our child and not reaped by anybody else: its number means nobody else.
+            let gone = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+            if !matches!(gone, Ok(None)) {
+                continue;
+            }
+            if let Some(mark) = Mark::of(pid).filter(|mark| self.dead.contains(mark)) {
+                found.push(mark);
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        // Whose last descendants have gone need not be remembered. What is killed here hands its own children to us,
+        // and its end is the next occasion to look.
+        self.dead.retain(|mark| found.contains(mark));
+        found.len()
+    }
+
+    /// When everything ends there is no next occasion.
+    fn last_sweep(&mut self) {
+        let deadline = clock::now() + LAST_SWEEP;
+        while self.sweep() > 0 && clock::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

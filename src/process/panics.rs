@@ -1,0 +1,132 @@
+//! The panic hook of a member, and the scope in which a panic is nobody's business.
+//!
+//! The hook is the only place that sees the panic of a detached task and of a program built with `panic = "abort"`. It
+//! runs on the thread that panics, in whatever state that is: it takes no lock of ours and sends nothing over the link.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fs::File;
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::black_box;
+
+thread_local! {
+    /// How many containing scopes this thread is in.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A panic that was contained.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Contained(String);
+
+/// Runs `f`; a panic in it is an error for the caller and no exception of the member.
+///
+/// For code that panics on purpose, or whose panics are dealt with where they happen. Whatever `f` was changing when it
+/// panicked stays as it was then.
+///
+/// # Errors
+/// [`Contained`], with the text of the panic.
+///
+/// ```
+/// let answer = hatchery::contain(|| 6 * 7).unwrap();
+/// assert_eq!(answer, 42);
+/// assert_eq!(hatchery::contain(|| panic!("boom")).unwrap_err().to_string(), "boom");
+/// ```
+pub fn contain<R>(f: impl FnOnce() -> R) -> Result<R, Contained> {
+    let _scope = Scope::enter();
+    panic::catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Contained(text(&*payload).to_owned()))
+}
+
+/// Like [`contain`], for a future. Tasks that it spawns are not inside.
+///
+/// # Errors
+/// [`Contained`], with the text of the panic.
+pub async fn contain_future<F: Future>(future: F) -> Result<F::Output, Contained> {
+    Containing { future: Box::pin(future) }.await
+}
+
+struct Containing<F> {
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Containing<F> {
+    type Output = Result<F::Output, Contained>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match contain(|| self.future.as_mut().poll(cx)) {
+            Ok(poll) => poll.map(Ok),
+            Err(contained) => Poll::Ready(Err(contained)),
+        }
+    }
+}
+
+struct Scope;
+
+impl Scope {
+    fn enter() -> Scope {
+        DEPTH.set(DEPTH.get() + 1);
+        Scope
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+/// Puts a hook in front of the present one: it writes place and text of every panic that is not contained into
+/// `black_box` and gives them to `tell`.
+pub(crate) fn install_hook(black_box: File, tell: impl Fn(String) + Send + Sync + 'static) {
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if DEPTH.get() == 0 {
+            let message = describe(info);
+            black_box::write(&black_box, &message);
+            tell(message);
+        }
+        previous(info);
+    }));
+}
+
+fn describe(info: &PanicHookInfo<'_>) -> String {
+    let text = text(info.payload());
+    match info.location() {
+        Some(place) => format!("{place}: {text}"),
+        None => text.to_owned(),
+    }
+}
+
+/// What a panic said.
+pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
+    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "a panic without a text",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_contained_panic_is_an_error_also_in_a_future_and_when_nested() {
+        let nested = contain(|| {
+            assert_eq!(DEPTH.get(), 1);
+            contain(|| panic!("inner {}", 1)).map_err(|contained| contained.to_string())
+        });
+        assert_eq!(nested, Ok(Err::<(), _>("inner 1".to_owned())));
+        let later = contain_future(async {
+            tokio::task::yield_now().await;
+            assert_eq!(DEPTH.get(), 1);
+            panic!("later");
+        });
+        assert_eq!(later.await, Err::<(), _>(Contained("later".into())));
+        assert_eq!(DEPTH.get(), 0, "the scope ends with the panic");
+    }
+}

@@ -1,0 +1,91 @@
+//! Signals, of the master and of a member. The handlers are this process's, not this cluster's: only `run` sets them.
+
+use std::fs;
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal to the master asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// To stop. The signal's name.
+    Stop(&'static str),
+    /// To look after the children: one has ended, or was handed to us.
+    Children,
+}
+
+/// The signals that the master listens to.
+#[derive(Debug)]
+pub(crate) struct MasterSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    child: Signal,
+}
+
+impl MasterSignals {
+    /// Sets the handlers. Before the first spawn: handled signals are back to their default in the new process, ignored
+    /// ones are not.
+    pub(crate) fn listen() -> io::Result<MasterSignals> {
+        for ignored in ignored() {
+            // The handler does nothing and stays, so for this process the signal is as ignored as it was.
+            signal(ignored)?;
+        }
+        Ok(MasterSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            child: signal(SignalKind::child())?,
+        })
+    }
+
+    /// The next one. Cancel-safe: a signal that was not returned is returned later.
+    pub(crate) async fn next(&mut self) -> Wish {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Wish::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Wish::Stop("SIGINT"),
+            _ = self.quit.recv() => Wish::Stop("SIGQUIT"),
+            _ = self.child.recv() => Wish::Children,
+        }
+    }
+}
+
+/// The signals that a member listens to.
+#[derive(Debug)]
+pub(crate) struct MemberSignals {
+    terminate: Signal,
+}
+
+impl MemberSignals {
+    /// Sets the handlers. An interrupt from a terminal is the master's business, and a hang-up is never the end of a
+    /// member: the kernel sends it to a stopped one whose master died.
+    pub(crate) fn listen() -> io::Result<MemberSignals> {
+        signal(SignalKind::interrupt())?;
+        signal(SignalKind::hangup())?;
+        Ok(MemberSignals { terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Somebody wants this one process to end. Cancel-safe.
+    pub(crate) async fn terminated(&mut self) {
+        if self.terminate.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The signals that our launcher had set to be ignored, but those that every Rust program ignores, and those that
+/// nobody may handle.
+fn ignored() -> Vec<SignalKind> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    const ILL: i32 = 4;
+    const FPE: i32 = 8;
+    const SEGV: i32 = 11;
+    const PIPE: i32 = 13;
+    (1..32)
+        .filter(|number| mask & (1 << (number - 1)) != 0 && ![ILL, FPE, SEGV, PIPE].contains(number))
+        .map(SignalKind::from_raw)
+        .collect()
+}
