@@ -4,5 +4,6 @@
 pub mod identity;
 pub mod process;
 pub mod supervision;
+mod transport;
 
 pub use process::{Contained, contain, contain_future};

@@ -1,0 +1,31 @@
+//! The room that carries: frames, their addresses, the credit that bounds them, the queue of each slot, the link that
+//! they travel on. Knows no process and decides no restart.
+//!
+//! ```text
+//!  member A                         master                                              member B
+//!  Messenger ─► Line ══ link ══► Session ──► runs ──► SlotQueue of B ─► Station ─► Line ══ link ══► dispatcher
+//!     ▲ credit                   checks,   one cast    waits, bounded    window                        │
+//!     └───────────────────────── stamps    per batch   per sender        of unacknowledged ◄─── ack ───┘
+//!                                                      └─► back to A: credit, or the frames with a reason
+//! ```
+//!
+//! What is passed on is never decoded here: a header says where to, and its payload is the receiver's business.
+
+mod account;
+mod codec;
+mod control;
+mod directory;
+mod frame;
+mod header;
+mod line;
+mod reason;
+mod returns;
+mod run;
+mod session;
+mod slot_queue;
+#[cfg(test)]
+mod slot_queue_tests;
+mod station;
+
+/// The largest payload limit that a cluster may set. Every queue grows with it.
+pub(crate) const PAYLOAD_CEILING: usize = 16 << 20;

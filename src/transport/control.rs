@@ -1,0 +1,198 @@
+//! The bodies of frames between a member and its master. Fixed layouts by hand: the master reads them from processes
+//! that it does not trust.
+
+use bytes::{Buf, BufMut, BytesMut};
+
+use super::account::Account;
+use super::frame;
+use super::header::{Header, Kind, WireError};
+use crate::identity::MemberId;
+
+/// What this version speaks. Both ends are the same build, unless somebody runs another program in our name.
+pub(crate) const PROTOCOL: u16 = 1;
+
+/// A longer text of an exception is cut.
+const TEXT_LIMIT: usize = 3 * 1024;
+
+/// The first frame of a member: who it thinks it is, and in which language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    pub(crate) protocol: u16,
+    pub(crate) codec: u8,
+    pub(crate) rank: u8,
+    pub(crate) index: u16,
+    pub(crate) incarnation: u32,
+}
+
+impl Hello {
+    pub(crate) fn of(id: MemberId) -> Hello {
+        Hello {
+            protocol: PROTOCOL,
+            codec: super::codec::ID,
+            rank: id.role().rank(),
+            index: id.slot().index(),
+            incarnation: id.incarnation().get(),
+        }
+    }
+
+    pub(crate) fn put(self, into: &mut BytesMut) {
+        let mut body = BytesMut::with_capacity(10);
+        body.put_u16_le(self.protocol);
+        body.put_u8(self.codec);
+        body.put_u8(self.rank);
+        body.put_u16_le(self.index);
+        body.put_u32_le(self.incarnation);
+        frame::put(into, Header::bare(Kind::Hello), "", &body);
+    }
+
+    pub(crate) fn read(mut body: &[u8]) -> Result<Hello, WireError> {
+        if body.len() != 10 {
+            return Err(WireError::Malformed(Kind::Hello));
+        }
+        Ok(Hello {
+            protocol: body.get_u16_le(),
+            codec: body.get_u8(),
+            rank: body.get_u8(),
+            index: body.get_u16_le(),
+            incarnation: body.get_u32_le(),
+        })
+    }
+}
+
+/// What a member says of an exception.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) what: What,
+    /// It ends itself: this is why, not a question.
+    pub(crate) leaving: bool,
+    pub(crate) text: String,
+}
+
+/// How an exception came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum What {
+    Panic = 1,
+    Reported = 2,
+    Returned = 3,
+}
+
+impl Report {
+    pub(crate) fn put(&self, into: &mut BytesMut) {
+        let mut end = self.text.len().min(TEXT_LIMIT);
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut body = BytesMut::with_capacity(2 + end);
+        body.put_u8(self.what as u8);
+        body.put_u8(u8::from(self.leaving));
+        body.put_slice(&self.text.as_bytes()[..end]);
+        frame::put(into, Header::bare(Kind::Exception), "", &body);
+    }
+
+    pub(crate) fn read(body: &[u8]) -> Result<Report, WireError> {
+        let malformed = WireError::Malformed(Kind::Exception);
+        let [what, leaving, text @ ..] = body else { return Err(malformed) };
+        let what = match what {
+            1 => What::Panic,
+            2 => What::Reported,
+            3 => What::Returned,
+            _ => return Err(malformed),
+        };
+        if *leaving > 1 || text.len() > TEXT_LIMIT {
+            return Err(malformed);
+        }
+        Ok(Report { what, leaving: *leaving == 1, text: String::from_utf8_lossy(text).into_owned() })
+    }
+}
+
+/// How many frames of each lane the member's dispatcher has handed on since the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Ack {
+    pub(crate) messages: u32,
+    pub(crate) answers: u32,
+}
+
+impl Ack {
+    pub(crate) fn put(self, into: &mut BytesMut) {
+        let header = Header { correlation: self.messages, detail: self.answers, ..Header::bare(Kind::Ack) };
+        frame::put(into, header, "", b"");
+    }
+
+    pub(crate) fn read(header: &Header) -> Result<Ack, WireError> {
+        let ack = Ack { messages: header.correlation, answers: header.detail };
+        match ack == Ack::default() || header.payload_len > 0 {
+            true => Err(WireError::Malformed(Kind::Ack)),
+            false => Ok(ack),
+        }
+    }
+}
+
+/// Credit that comes back: so much of each account.
+pub(crate) fn put_credits(credits: impl Iterator<Item = (Account, u32)>, into: &mut BytesMut) {
+    let mut body = BytesMut::new();
+    for (account, charge) in credits {
+        body.put_u32_le(account.to_word());
+        body.put_u32_le(charge);
+    }
+    frame::put(into, Header::bare(Kind::Credit), "", &body);
+}
+
+/// Reads what [`put_credits`] wrote.
+pub(crate) fn read_credits(mut body: &[u8]) -> Result<Vec<(Account, u32)>, WireError> {
+    let malformed = || WireError::Malformed(Kind::Credit);
+    let mut credits = Vec::with_capacity(body.len() / 8);
+    while !body.is_empty() {
+        if body.len() < 8 {
+            return Err(malformed());
+        }
+        let account = Account::from_word(body.get_u32_le()).ok_or_else(malformed)?;
+        credits.push((account, body.get_u32_le()));
+    }
+    Ok(credits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{Frames, payload_start};
+    use super::*;
+    use crate::identity::{Incarnation, Slot};
+
+    fn body(buffer: &BytesMut) -> (Header, Vec<u8>) {
+        let (header, frame) = Frames(buffer).next().expect("a frame");
+        assert_eq!(frame.len(), buffer.len());
+        (header, frame[payload_start(&header)..].to_vec())
+    }
+
+    #[test]
+    fn bodies_survive_the_way_and_others_are_refused() {
+        let mut buffer = BytesMut::new();
+        let hello = Hello::of(Slot::worker(3).member(Incarnation::new(9)));
+        hello.put(&mut buffer);
+        let (_, bytes) = body(&buffer);
+        assert_eq!(Hello::read(&bytes), Ok(hello));
+        assert!(Hello::read(&bytes[1..]).is_err());
+
+        buffer.clear();
+        let report = Report { what: What::Panic, leaving: true, text: "ü".repeat(3000) };
+        report.put(&mut buffer);
+        let (_, mut bytes) = body(&buffer);
+        let read = Report::read(&bytes).expect("it was just written");
+        assert_eq!((read.what, read.leaving, read.text.len()), (What::Panic, true, TEXT_LIMIT));
+        bytes[0] = 9;
+        assert!(Report::read(&bytes).is_err() && Report::read(&[]).is_err());
+
+        buffer.clear();
+        let ack = Ack { messages: 3, answers: 0 };
+        ack.put(&mut buffer);
+        assert_eq!(Ack::read(&body(&buffer).0), Ok(ack));
+        assert!(Ack::read(&Header::bare(Kind::Ack)).is_err(), "an acknowledgement of nothing");
+
+        buffer.clear();
+        let credits = [(Account::Slot { rank: 128, index: 2 }, 77), (Account::Group, 1 << 20)];
+        put_credits(credits.into_iter(), &mut buffer);
+        let (_, bytes) = body(&buffer);
+        assert_eq!(read_credits(&bytes), Ok(credits.to_vec()));
+        assert!(read_credits(&bytes[..9]).is_err());
+    }
+}

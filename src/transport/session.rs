@@ -1,0 +1,585 @@
+//! What the master reads from one member: checked against what the member may say in its state, stamped with who it is,
+//! and cut into runs by destination. Never decodes a payload, never waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::account::{Account, charge, window};
+use super::control::{Ack, Hello, PROTOCOL, Report};
+use super::directory::Directory;
+use super::frame::{self, Limits, Peek};
+use super::header::{Address, Class, Flags, Header, Kind, Lane, Named, WireError};
+use super::reason::{Outcome, Reason, is_a_receivers};
+use super::run::{OpenCalls, Run};
+use crate::identity::{Incarnation, MemberId, Role, Slot};
+
+/// A run of this length is handed on as it was read. A shorter one is copied out: it would keep the whole buffer that it
+/// was read into, which is as much as it says it is to nobody.
+const SHARE: usize = 32 * 1024;
+
+/// The credit that a member has used and not got back, and the calls that it was given: what its reader checks and those
+/// who send to it change.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    debts: Mutex<HashMap<Account, u32>>,
+    calls: Mutex<OpenCalls>,
+}
+
+impl Books {
+    pub(crate) fn calls(&self) -> MutexGuard<'_, OpenCalls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn debts(&self) -> MutexGuard<'_, HashMap<Account, u32>> {
+        self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Credit goes back to the member.
+    pub(crate) fn repay(&self, account: Account, charge: u32) {
+        let mut debts = self.debts();
+        if let Some(debt) = debts.get_mut(&account) {
+            *debt = debt.saturating_sub(charge);
+            if *debt == 0 {
+                debts.remove(&account);
+            }
+        }
+    }
+
+    fn owe(&self, account: Account, to: Address, charge: u32, limit: u32) -> Result<(), WireError> {
+        let mut debts = self.debts();
+        let debt = debts.entry(account).or_default();
+        *debt = debt.saturating_add(charge);
+        match *debt > limit {
+            true => Err(WireError::OverCredit(to)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The state of what is read from one member.
+#[derive(Debug)]
+pub(crate) struct Session {
+    me: MemberId,
+    directory: Arc<Directory>,
+    limits: Limits,
+    window: u32,
+    books: Arc<Books>,
+    greeted: bool,
+    ready: bool,
+    watching: bool,
+}
+
+/// What a member says to its master.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Hello,
+    Ready,
+    Exception(Report),
+    Ack(Ack),
+    Watch,
+}
+
+/// What one read has brought, in order of arrival within each part.
+#[derive(Debug, Default)]
+pub(crate) struct Digest {
+    pub(crate) said: Vec<Said>,
+    pub(crate) runs: Vec<(Destination, Run)>,
+    /// Charged to the group account: back at once.
+    pub(crate) group_charge: u32,
+}
+
+/// Where a run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    Slot(Slot),
+    Role(Role),
+    All,
+    /// Back to the sender, for this reason.
+    Nowhere(Reason),
+}
+
+impl Session {
+    pub(crate) fn new(me: MemberId, directory: Arc<Directory>, limits: Limits, books: Arc<Books>) -> Session {
+        Session { me, directory, limits, window: window(limits), books, greeted: false, ready: false, watching: false }
+    }
+
+    /// Takes the whole frames from the front of `buffer`. `pick` names a member of a role at random.
+    ///
+    /// # Errors
+    /// Whatever no member may send. What came before it is lost with it: the member is ended.
+    pub(crate) fn digest(
+        &mut self,
+        buffer: &mut BytesMut,
+        mut pick: impl FnMut(Role) -> Option<Slot>,
+    ) -> Result<Digest, WireError> {
+        let mut digest = Digest::default();
+        let mut cutter = Cutter::default();
+        let mut at = 0;
+        loop {
+            let limits = if self.greeted { self.limits } else { Limits::HANDSHAKE };
+            let header = match frame::peek(&buffer[at..], limits)? {
+                Peek::Needs(_) => break,
+                Peek::Whole(header) => header,
+            };
+            let frame = at..at + header.frame_len();
+            match header.kind.lane() {
+                None => digest.said.push(self.hear(&header, &buffer[frame.clone()])?),
+                Some(lane) => {
+                    let (key, flags, to) = self.route(&header, &buffer[frame.clone()], lane, &mut pick)?;
+                    Header::stamp(&mut buffer[frame.clone()], flags, to, self.me.into());
+                    cutter.add(key, frame.clone(), charge(&header));
+                    if key.class == Class::Group {
+                        digest.group_charge += charge(&header);
+                    }
+                }
+            }
+            at = frame.end;
+        }
+        let chunk = buffer.split_to(at).freeze();
+        digest.runs = cutter.cut(&chunk, self.me);
+        if digest.group_charge > 0 {
+            self.books.repay(Account::Group, digest.group_charge);
+        }
+        Ok(digest)
+    }
+
+    /// Whether the link may end here.
+    pub(crate) fn at_end(&self, rest: &BytesMut) -> Result<(), WireError> {
+        match rest.has_remaining() {
+            true => Err(WireError::Truncated),
+            false => Ok(()),
+        }
+    }
+
+    fn hear(&mut self, header: &Header, frame: &[u8]) -> Result<Said, WireError> {
+        let body = &frame[frame::payload_start(header)..];
+        if header.action_len > 0 {
+            return Err(WireError::Malformed(header.kind));
+        }
+        match header.kind {
+            Kind::Hello if !self.greeted => {
+                self.greet(Hello::read(body)?)?;
+                self.greeted = true;
+                Ok(Said::Hello)
+            }
+            Kind::Ready if self.greeted && !self.ready => {
+                self.ready = true;
+                Ok(Said::Ready)
+            }
+            Kind::Exception if self.greeted => Ok(Said::Exception(Report::read(body)?)),
+            Kind::Ack if self.greeted => Ok(Said::Ack(Ack::read(header)?)),
+            Kind::Watch if self.greeted && !self.watching => {
+                self.watching = true;
+                Ok(Said::Watch)
+            }
+            Kind::Hello
+            | Kind::Ready
+            | Kind::Exception
+            | Kind::Ack
+            | Kind::Watch
+            | Kind::ClusterReady
+            | Kind::Stay
+            | Kind::Drain
+            | Kind::Stop
+            | Kind::Credit
+            | Kind::Roster
+            | Kind::Message
+            | Kind::Call
+            | Kind::Reply
+            | Kind::Undelivered => Err(WireError::WrongState(header.kind)),
+        }
+    }
+
+    fn greet(&self, hello: Hello) -> Result<(), WireError> {
+        let expected = Hello::of(self.me);
+        if hello.protocol != PROTOCOL {
+            return Err(WireError::Handshake(format!("it speaks version {}, not {PROTOCOL}", hello.protocol)));
+        }
+        if hello != expected {
+            return Err(WireError::Handshake(format!("it says that it is {hello:?}, not {}", self.me)));
+        }
+        Ok(())
+    }
+
+    /// Where a frame goes, and what it will say there.
+    fn route(
+        &self,
+        header: &Header,
+        frame: &[u8],
+        lane: Lane,
+        pick: &mut impl FnMut(Role) -> Option<Slot>,
+    ) -> Result<(Key, Flags, Address), WireError> {
+        if !self.greeted || header.kind == Kind::Roster {
+            return Err(WireError::WrongState(header.kind));
+        }
+        // Shown to operators and compared by receivers: text, or nothing that we pass on.
+        frame::action(header, frame)?;
+        let account = Account::of(lane, header.to).ok_or(WireError::UnknownAddress(header.to))?;
+        let (destination, class, only) = self.destination(header, pick)?;
+        match destination {
+            // Costs nothing, and nothing comes back for it: what returns without credit has a bound of its own.
+            Destination::Nowhere(_) => {}
+            Destination::Slot(_) | Destination::Role(_) | Destination::All => {
+                self.books.owe(account, header.to, charge(header), self.window)?;
+            }
+        }
+        let flags = Flags { raw: header.flags.raw, class, perhaps_seen: false };
+        let to = match (class, destination) {
+            (Class::Random, Destination::Slot(slot)) => slot.into(),
+            _ => header.to,
+        };
+        Ok((Key { destination, lane, class, only, calls: header.kind == Kind::Call }, flags, to))
+    }
+
+    fn destination(
+        &self,
+        header: &Header,
+        pick: &mut impl FnMut(Role) -> Option<Slot>,
+    ) -> Result<(Destination, Class, Option<Incarnation>), WireError> {
+        let nowhere = Destination::Nowhere(Reason::NoSuchMember);
+        let slot = |slot: Option<Slot>| slot.map_or(nowhere, Destination::Slot);
+        let member = self.directory.member(header.to);
+        Ok(match (header.kind, header.to.names().ok_or(WireError::UnknownAddress(header.to))?) {
+            (Kind::Reply | Kind::Undelivered, Named::Member { .. }) => {
+                self.check_answer(header)?;
+                // Whom it answers was stamped by us: somebody who never was is made up.
+                let member = member.ok_or(WireError::UnknownAddress(header.to))?;
+                (Destination::Slot(member.slot()), Class::Direct, Some(member.incarnation()))
+            }
+            (Kind::Message | Kind::Call, Named::Slot { rank, index }) => {
+                (slot(self.directory.slot(rank, index)), Class::Direct, None)
+            }
+            (Kind::Message | Kind::Call, Named::Member { .. }) => {
+                (slot(member.map(MemberId::slot)), Class::Direct, member.map(MemberId::incarnation))
+            }
+            (Kind::Message | Kind::Call, Named::Random { rank }) => {
+                (slot(self.directory.role(rank).and_then(pick)), Class::Random, None)
+            }
+            (Kind::Message, Named::Role { rank }) => {
+                (self.directory.role(rank).map_or(nowhere, Destination::Role), Class::Group, None)
+            }
+            (Kind::Message, Named::All) => (Destination::All, Class::Group, None),
+            // A call has one callee, an answer one receiver, and everything else another lane.
+            _ => return Err(WireError::UnknownAddress(header.to)),
+        })
+    }
+
+    fn check_answer(&self, header: &Header) -> Result<(), WireError> {
+        let malformed = Err(WireError::Malformed(header.kind));
+        match header.kind {
+            Kind::Reply => {
+                let Some(outcome) = Outcome::from_detail(header.detail) else { return malformed };
+                let Some(caller) = self.directory.member(header.to) else { return Err(WireError::NoSuchCall) };
+                match outcome.is_a_members() {
+                    true => self.books.calls().close(caller, header.correlation),
+                    false => malformed,
+                }
+            }
+            _ => match Reason::from_number(header.detail).is_some_and(is_a_receivers) {
+                true => Ok(()),
+                false => malformed,
+            },
+        }
+    }
+}
+
+/// What frames of one run have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Key {
+    destination: Destination,
+    lane: Lane,
+    class: Class,
+    only: Option<Incarnation>,
+    calls: bool,
+}
+
+/// Gathers the frames of one buffer by destination, and keeps the order of each.
+#[derive(Default)]
+struct Cutter {
+    spans: Vec<Span>,
+}
+
+struct Span {
+    key: Key,
+    range: std::ops::Range<usize>,
+    frames: u32,
+    charge: u32,
+}
+
+impl Cutter {
+    fn add(&mut self, key: Key, range: std::ops::Range<usize>, charge: u32) {
+        match self.spans.last_mut() {
+            Some(last) if last.key == key && last.range.end == range.start => {
+                last.range.end = range.end;
+                last.frames += 1;
+                last.charge += charge;
+            }
+            _ => self.spans.push(Span { key, range, frames: 1, charge }),
+        }
+    }
+
+    fn cut(self, chunk: &Bytes, from: MemberId) -> Vec<(Destination, Run)> {
+        let mut pieces: Vec<Piece> = Vec::with_capacity(self.spans.len().min(64));
+        // The latest piece that went to a slot. A group is everybody's latest.
+        let mut latest: HashMap<Slot, usize> = HashMap::new();
+        for span in self.spans {
+            let Span { key, range, frames, charge } = span;
+            let slot = match key.destination {
+                Destination::Slot(slot) => Some(slot),
+                Destination::Role(_) | Destination::All | Destination::Nowhere(_) => None,
+            };
+            let joined = slot.and_then(|slot| latest.get(&slot)).map(|&at| &mut pieces[at]);
+            if let Some(piece) = joined.filter(|piece| piece.key == key && range.len() < SHARE) {
+                if let Bulk::Copied(bytes) = &mut piece.bulk {
+                    bytes.extend_from_slice(&chunk[range]);
+                    piece.frames += frames;
+                    piece.charge += charge;
+                    continue;
+                }
+            }
+            match slot {
+                Some(slot) => {
+                    latest.insert(slot, pieces.len());
+                }
+                None => latest.clear(),
+            }
+            let bulk = match range.len() >= SHARE {
+                true => Bulk::Shared(chunk.slice(range)),
+                false => Bulk::Copied(BytesMut::from(&chunk[range])),
+            };
+            pieces.push(Piece { key, bulk, frames, charge });
+        }
+        pieces.into_iter().map(|piece| piece.finish(from)).collect()
+    }
+}
+
+struct Piece {
+    key: Key,
+    bulk: Bulk,
+    frames: u32,
+    charge: u32,
+}
+
+enum Bulk {
+    Shared(Bytes),
+    Copied(BytesMut),
+}
+
+impl Piece {
+    fn finish(self, from: MemberId) -> (Destination, Run) {
+        let bytes = match self.bulk {
+            Bulk::Shared(bytes) => bytes,
+            Bulk::Copied(bytes) => bytes.freeze(),
+        };
+        let Key { destination, lane, class, only, calls } = self.key;
+        let (frames, charge) = (self.frames, self.charge);
+        (destination, Run { bytes, frames, charge, lane, class, from, only, calls })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::control::What;
+    use super::super::run::tests::numbers;
+    use super::*;
+
+    const PAYLOAD: usize = 100_000;
+
+    fn me() -> MemberId {
+        Slot::worker(1).member(Incarnation::new(4))
+    }
+
+    fn session() -> Session {
+        let directory = Directory::new([(Role::AGENT, 1), (Role::WORKER, 3)]);
+        Session::new(me(), Arc::new(directory), Limits { payload: PAYLOAD }, Arc::default())
+    }
+
+    fn greeted() -> Session {
+        let mut session = session();
+        let mut buffer = BytesMut::new();
+        Hello::of(me()).put(&mut buffer);
+        assert_eq!(session.digest(&mut buffer, |_| None).expect("a greeting").said, [Said::Hello]);
+        session
+    }
+
+    fn put(buffer: &mut BytesMut, kind: Kind, to: impl Into<Address>, correlation: u32, payload: usize) {
+        let header = Header { to: to.into(), correlation, ..Header::bare(kind) };
+        frame::put(buffer, header, "act", &vec![0; payload]);
+    }
+
+    fn frames(kind: Kind, to: impl Into<Address> + Copy, numbers: &[u32]) -> BytesMut {
+        let mut buffer = BytesMut::new();
+        for &number in numbers {
+            put(&mut buffer, kind, to, number, 10);
+        }
+        buffer
+    }
+
+    fn refused(session: &mut Session, mut buffer: BytesMut) -> WireError {
+        session.digest(&mut buffer, |_| Some(Slot::worker(2))).expect_err("it must not come")
+    }
+
+    #[test]
+    fn nothing_goes_before_the_greeting_and_it_must_be_the_right_one() {
+        for kind in [Kind::Ready, Kind::Ack, Kind::Exception, Kind::Watch] {
+            let mut buffer = BytesMut::new();
+            frame::put(&mut buffer, Header::bare(kind), "", b"");
+            assert_eq!(refused(&mut session(), buffer), WireError::WrongState(kind));
+        }
+        let message = frames(Kind::Message, Slot::agent(), &[1]);
+        assert_eq!(refused(&mut session(), message), WireError::WrongState(Kind::Message));
+        for wrong in [
+            Hello { protocol: 99, ..Hello::of(me()) },
+            Hello { codec: 99, ..Hello::of(me()) },
+            Hello { incarnation: 3, ..Hello::of(me()) },
+            Hello { index: 0, ..Hello::of(me()) },
+        ] {
+            let mut buffer = BytesMut::new();
+            wrong.put(&mut buffer);
+            assert!(matches!(refused(&mut session(), buffer), WireError::Handshake(_)), "{wrong:?}");
+        }
+        let mut long = BytesMut::new();
+        put(&mut long, Kind::Hello, Slot::agent(), 0, 5_000);
+        assert_eq!(refused(&mut session(), long), WireError::TooLong { len: 5_000, limit: 4_096 });
+    }
+
+    #[test]
+    fn what_only_the_master_says_and_what_is_said_once_is_refused_from_a_member() {
+        for kind in [Kind::ClusterReady, Kind::Stay, Kind::Drain, Kind::Stop, Kind::Credit, Kind::Roster, Kind::Hello] {
+            let mut buffer = BytesMut::new();
+            frame::put(&mut buffer, Header::bare(kind), "", b"");
+            assert_eq!(refused(&mut greeted(), buffer), WireError::WrongState(kind));
+        }
+        for kind in [Kind::Ready, Kind::Watch] {
+            let mut buffer = BytesMut::new();
+            frame::put(&mut buffer, Header::bare(kind), "", b"");
+            frame::put(&mut buffer, Header::bare(kind), "", b"");
+            assert_eq!(refused(&mut greeted(), buffer), WireError::WrongState(kind), "twice");
+        }
+    }
+
+    #[test]
+    fn frames_are_found_however_they_are_cut_by_the_reads() {
+        let mut whole = BytesMut::new();
+        Hello::of(me()).put(&mut whole);
+        whole.extend(frames(Kind::Message, Slot::worker(0), &[1, 2]));
+        Report { what: What::Reported, leaving: false, text: "oops".into() }.put(&mut whole);
+        whole.extend(frames(Kind::Message, Slot::worker(0), &[3]));
+        for step in [1, 7, 33, whole.len()] {
+            let mut session = session();
+            let (mut buffer, mut said, mut got) = (BytesMut::new(), Vec::new(), Vec::new());
+            for piece in whole.chunks(step) {
+                buffer.extend_from_slice(piece);
+                let digest = session.digest(&mut buffer, |_| None).expect("all is in order");
+                said.extend(digest.said);
+                got.extend(digest.runs.iter().flat_map(|(_, run)| numbers(run)));
+            }
+            assert_eq!((said.len(), got, buffer.len()), (2, vec![1, 2, 3], 0), "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn runs_are_cut_by_destination_and_keep_each_ones_order() {
+        let mut buffer = BytesMut::new();
+        let (zero, two) = (Slot::worker(0), Slot::worker(2));
+        for (to, number) in [(zero, 1), (two, 2), (zero, 3), (two, 4)] {
+            put(&mut buffer, Kind::Message, to, number, 10);
+        }
+        put(&mut buffer, Kind::Message, Address::all(), 5, 10);
+        put(&mut buffer, Kind::Message, zero, 6, 10);
+        put(&mut buffer, Kind::Call, zero, 7, 10);
+        put(&mut buffer, Kind::Message, zero, 8, 10);
+        put(&mut buffer, Kind::Message, Address::random(Role::WORKER.rank()), 9, 10);
+        put(&mut buffer, Kind::Message, Slot::worker(7), 10, 10);
+        let digest = greeted().digest(&mut buffer, |_| Some(two)).expect("all is in order");
+        let cut: Vec<_> = digest.runs.iter().map(|(to, run)| (*to, numbers(run))).collect();
+        let slot = Destination::Slot;
+        assert_eq!(
+            cut,
+            [
+                (slot(zero), vec![1, 3]),
+                (slot(two), vec![2, 4]),
+                (Destination::All, vec![5]),
+                (slot(zero), vec![6]),
+                (slot(zero), vec![7]),
+                (slot(zero), vec![8]),
+                (slot(two), vec![9]),
+                (Destination::Nowhere(Reason::NoSuchMember), vec![10]),
+            ]
+        );
+        for (_, run) in &digest.runs {
+            for (header, _) in frame::Frames(&run.bytes) {
+                assert_eq!(header.from, me().into(), "stamped, whatever it said");
+            }
+        }
+        assert!(digest.runs[4].1.calls && !digest.runs[5].1.calls);
+        let (_, random) = &digest.runs[6];
+        let (header, _) = frame::Frames(&random.bytes).next().expect("a frame");
+        assert_eq!((header.to, header.flags.class, random.class), (two.into(), Class::Random, Class::Random));
+    }
+
+    #[test]
+    fn a_long_run_is_handed_on_as_it_was_read_and_a_short_one_keeps_no_buffer() {
+        let mut buffer = BytesMut::new();
+        put(&mut buffer, Kind::Message, Slot::worker(0), 1, SHARE);
+        put(&mut buffer, Kind::Message, Slot::worker(2), 2, 10);
+        let start = buffer.as_ptr() as usize;
+        let range = start..start + buffer.len();
+        let digest = greeted().digest(&mut buffer, |_| None).expect("all is in order");
+        assert!(range.contains(&(digest.runs[0].1.bytes.as_ptr() as usize)));
+        assert!(!range.contains(&(digest.runs[1].1.bytes.as_ptr() as usize)));
+    }
+
+    #[test]
+    fn who_sends_more_than_it_has_credit_for_is_found_out() {
+        let mut session = greeted();
+        let window = session.window;
+        let full = (window / 128) as usize;
+        let mut buffer = frames(Kind::Message, Slot::worker(0), &vec![1; full]);
+        session.digest(&mut buffer, |_| None).expect("within the credit");
+        let mut other = frames(Kind::Message, Slot::worker(2), &[1]);
+        session.digest(&mut other, |_| None).expect("another account");
+        let account = Account::Slot { rank: Role::WORKER.rank(), index: 0 };
+        session.books.repay(account, 128);
+        let mut one = frames(Kind::Message, Slot::worker(0), &[1]);
+        session.digest(&mut one, |_| None).expect("one came back");
+        let error = refused(&mut session, frames(Kind::Message, Slot::worker(0), &[1]));
+        assert_eq!(error, WireError::OverCredit(Slot::worker(0).into()));
+        // A group's credit is back as soon as it is read.
+        for _ in 0..3 {
+            let mut all = frames(Kind::Message, Address::all(), &vec![1; full]);
+            session.digest(&mut all, |_| None).expect("it is back");
+        }
+    }
+
+    #[test]
+    fn a_reply_needs_an_open_call_and_a_call_one_callee() {
+        let mut session = greeted();
+        let caller = Slot::agent().member(Incarnation::FIRST);
+        session.books.calls().open(caller, 7);
+        let mut reply = frames(Kind::Reply, caller, &[7]);
+        assert_eq!(session.digest(&mut reply, |_| None).expect("it is open").runs.len(), 1);
+        assert_eq!(refused(&mut session, frames(Kind::Reply, caller, &[7])), WireError::NoSuchCall);
+        for to in [Address::all(), Address::role(128)] {
+            assert_eq!(refused(&mut greeted(), frames(Kind::Call, to, &[1])), WireError::UnknownAddress(to));
+        }
+        let slot = Address::from(Slot::agent());
+        assert_eq!(refused(&mut greeted(), frames(Kind::Reply, slot, &[1])), WireError::UnknownAddress(slot));
+        // What only the master can know.
+        session.books.calls().open(caller, 8);
+        let mut died = BytesMut::new();
+        let detail = Outcome::Undelivered(Reason::Died).to_detail();
+        let header = Header { to: caller.into(), correlation: 8, detail, ..Header::bare(Kind::Reply) };
+        frame::put(&mut died, header, "", b"");
+        assert_eq!(refused(&mut session, died), WireError::Malformed(Kind::Reply));
+    }
+
+    #[test]
+    fn a_link_that_ends_within_a_frame_is_told_from_one_that_ends() {
+        let session = greeted();
+        assert_eq!(session.at_end(&BytesMut::new()), Ok(()));
+        assert_eq!(session.at_end(&BytesMut::from(&b"x"[..])), Err(WireError::Truncated));
+    }
+}

@@ -1,0 +1,437 @@
+//! What becomes of a message, row by row, and at random with every frame counted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::account::{Account, charge};
+use super::control::{Ack, read_credits};
+use super::frame::{self, Frames};
+use super::header::{Address, Class, Header, Kind, Lane};
+use super::line::Line;
+use super::reason::{Outcome, Reason};
+use super::returns::Effect;
+use super::run::Run;
+use super::run::tests::numbers;
+use super::session::Books;
+use super::slot_queue::SlotQueue;
+use crate::identity::{Incarnation, MemberId, Slot};
+
+/// Room for eight of the smallest frames.
+const WINDOW: u32 = 8 * 128;
+
+fn member(slot: Slot, incarnation: u32) -> MemberId {
+    slot.member(Incarnation::new(incarnation))
+}
+
+fn agent() -> MemberId {
+    member(Slot::agent(), 1)
+}
+
+fn worker(incarnation: u32) -> MemberId {
+    member(Slot::worker(0), incarnation)
+}
+
+/// A run of frames with these numbers.
+fn frames(kind: Kind, from: MemberId, to: impl Into<Address>, numbers: &[u32]) -> Run {
+    let (to, mut bytes, mut charged) = (to.into(), BytesMut::new(), 0);
+    for &correlation in numbers {
+        let header = Header { to, from: from.into(), correlation, detail: 1_000, ..Header::bare(kind) };
+        frame::put(&mut bytes, header, "act", &correlation.to_le_bytes());
+        charged += charge(&Header { action_len: 3, payload_len: 4, ..header });
+    }
+    Run {
+        bytes: bytes.freeze(),
+        frames: numbers.len() as u32,
+        charge: charged,
+        lane: kind.lane().expect("it has a lane"),
+        class: Class::Direct,
+        from,
+        only: None,
+        calls: kind == Kind::Call,
+    }
+}
+
+fn message(numbers: &[u32]) -> Run {
+    frames(Kind::Message, agent(), Slot::worker(0), numbers)
+}
+
+fn only(run: Run, id: MemberId) -> Run {
+    Run { only: Some(id.incarnation()), ..run }
+}
+
+/// The queue of worker/0, its links, and what it had told to others.
+struct Desk {
+    queue: SlotQueue,
+    lines: HashMap<MemberId, Arc<Line>>,
+    now: Instant,
+    out: Vec<Effect>,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let queue = SlotQueue::new(Slot::worker(0), WINDOW);
+        Desk { queue, lines: HashMap::new(), now: crate::process::clock::now(), out: Vec::new() }
+    }
+
+    /// With a process that is ready.
+    fn ready() -> Desk {
+        let mut desk = Desk::new();
+        desk.open(1);
+        desk.admit(1);
+        desk
+    }
+
+    fn open(&mut self, incarnation: u32) {
+        let line = Arc::new(Line::default());
+        self.lines.insert(worker(incarnation), line.clone());
+        self.queue.open(worker(incarnation), line, Arc::default());
+    }
+
+    fn admit(&mut self, incarnation: u32) {
+        self.queue.admit(worker(incarnation), self.now, &mut self.out);
+    }
+
+    fn arrive(&mut self, run: Run) {
+        self.queue.arrive(run, self.now, &mut self.out);
+    }
+
+    fn ack(&mut self, incarnation: u32, messages: u32, answers: u32) {
+        let ack = Ack { messages, answers };
+        self.queue.ack(worker(incarnation), ack, self.now, &mut self.out).expect("so many were passed on");
+    }
+
+    /// The kinds and numbers of the frames that were passed on since the last look.
+    fn passed(&self, incarnation: u32) -> Vec<(Kind, u32)> {
+        let bytes = self.lines[&worker(incarnation)].queued();
+        Frames(&bytes).filter(|(header, _)| header.kind != Kind::Credit).map(|(h, _)| (h.kind, h.correlation)).collect()
+    }
+
+    fn messages(&self, incarnation: u32) -> Vec<u32> {
+        self.passed(incarnation).into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// What came back to senders: number, reason, whether it may have been seen, and the refund.
+    fn returned(&mut self) -> Vec<(u32, Reason, bool, Option<u32>)> {
+        let mut back = Vec::new();
+        self.out.retain(|effect| match effect {
+            Effect::Return { run, refund, .. } => {
+                for (header, frame) in Frames(&run.bytes) {
+                    let (number, reason) = match header.kind {
+                        Kind::Reply => match Outcome::from_detail(header.detail) {
+                            Some(Outcome::Undelivered(reason)) => (header.correlation, reason),
+                            other => panic!("{other:?}"),
+                        },
+                        _ => {
+                            let payload = &frame[frame::payload_start(&header)..];
+                            let number = payload.try_into().map_or(0, u32::from_le_bytes);
+                            (number, Reason::from_number(header.detail).expect("a reason"))
+                        }
+                    };
+                    back.push((number, reason, header.flags.perhaps_seen, refund.map(|(_, charge)| charge)));
+                }
+                false
+            }
+            Effect::Credit { .. } => true,
+        });
+        back
+    }
+
+    /// The credit that went back to senders since the last look.
+    fn credited(&mut self) -> u32 {
+        let credited = self.out.iter().map(|effect| match effect {
+            Effect::Credit { charge, .. } => *charge,
+            Effect::Return { .. } => 0,
+        });
+        let sum = credited.sum();
+        self.out.retain(|effect| matches!(effect, Effect::Return { .. }));
+        sum
+    }
+}
+
+#[test]
+fn messages_wait_until_a_process_is_ready_and_survive_the_one_they_waited_for() {
+    let mut desk = Desk::new();
+    desk.arrive(message(&[1, 2]));
+    desk.open(1);
+    assert_eq!((desk.messages(1), desk.credited()), (vec![], 0));
+    desk.queue.gone(worker(1), &mut desk.out);
+    desk.arrive(message(&[3]));
+    desk.open(2);
+    desk.admit(2);
+    assert_eq!(desk.messages(2), [1, 2, 3]);
+    assert_eq!((desk.credited(), desk.returned()), (3 * 128, vec![]));
+}
+
+#[test]
+fn a_member_is_given_no_more_than_it_acknowledges() {
+    let mut desk = Desk::ready();
+    desk.arrive(message(&[1, 2, 3, 4, 5, 6, 7, 8]));
+    desk.arrive(message(&[9, 10, 11]));
+    assert_eq!(desk.messages(1), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(desk.credited(), WINDOW, "what waits here is not free");
+    desk.ack(1, 2, 0);
+    assert_eq!(desk.messages(1), [9, 10]);
+    desk.ack(1, 8, 0);
+    assert_eq!(desk.messages(1), [11]);
+    assert!(desk.queue.ack(worker(1), Ack { messages: 2, answers: 0 }, desk.now, &mut Vec::new()).is_err());
+}
+
+#[test]
+fn one_sender_cannot_fill_the_place_of_another_and_a_group_waits_for_nobody() {
+    let mut desk = Desk::new();
+    desk.arrive(message(&[1, 2, 3, 4, 5, 6, 7, 8]));
+    // Beyond its credit only because an earlier incarnation of the sender left those.
+    desk.arrive(Run { from: member(Slot::agent(), 2), ..message(&[9]) });
+    assert_eq!(desk.returned(), [(9, Reason::Full, false, Some(128))]);
+    let other = member(Slot::worker(1), 1);
+    let group = |numbers: &[u32]| Run { class: Class::Group, ..frames(Kind::Message, other, Address::all(), numbers) };
+    desk.arrive(group(&[11, 12, 13, 14, 15, 16, 17]));
+    assert_eq!(desk.returned(), []);
+    desk.arrive(group(&[18, 19, 20]));
+    // A group's copies come back without what everybody has.
+    assert_eq!(desk.returned(), [(0, Reason::Full, false, None), (0, Reason::Full, false, None)]);
+    desk.open(1);
+    desk.admit(1);
+    desk.ack(1, 8, 0);
+    assert_eq!(desk.messages(1), [1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18]);
+}
+
+#[test]
+fn a_message_to_an_incarnation_is_for_it_or_comes_back() {
+    let mut desk = Desk::ready();
+    desk.arrive(only(message(&[1]), worker(1)));
+    assert_eq!(desk.messages(1), [1]);
+    desk.arrive(only(message(&[2]), worker(2)));
+    assert_eq!(desk.returned(), [(2, Reason::Gone, false, Some(128))], "not yet is not either");
+    desk.queue.gone(worker(1), &mut desk.out);
+    assert_eq!(desk.returned(), [(1, Reason::Died, true, None)]);
+    desk.open(2);
+    desk.arrive(only(message(&[3]), worker(1)));
+    assert_eq!(desk.returned(), [(3, Reason::Gone, false, Some(128))]);
+}
+
+#[test]
+fn what_was_passed_on_to_the_dead_never_reaches_its_successor() {
+    let mut desk = Desk::ready();
+    desk.arrive(message(&[1, 2, 3, 4, 5, 6, 7, 8]));
+    desk.arrive(message(&[9]));
+    desk.ack(1, 3, 0);
+    desk.credited();
+    desk.queue.gone(worker(1), &mut desk.out);
+    let lost: Vec<_> = (4..=9).map(|number| (number, Reason::Died, true, None)).collect();
+    assert_eq!(desk.returned(), lost, "nine was passed on with the acknowledgement of the first");
+    desk.arrive(message(&[10]));
+    desk.open(2);
+    desk.admit(2);
+    assert_eq!(desk.messages(2), [10]);
+}
+
+#[test]
+fn one_that_drains_keeps_what_is_for_it_alone_and_the_rest_is_for_its_successor() {
+    let mut desk = Desk::ready();
+    desk.arrive(message(&[1, 2, 3, 4, 5, 6, 7, 8]));
+    desk.arrive(message(&[9]));
+    desk.arrive(only(message(&[10]), worker(1)));
+    assert_eq!(desk.messages(1).len(), 8);
+    desk.queue.replace(worker(1));
+    desk.open(2);
+    desk.arrive(only(message(&[11]), worker(1)));
+    desk.arrive(only(frames(Kind::Reply, agent(), worker(1), &[12]), worker(1)));
+    desk.ack(1, 8, 0);
+    assert_eq!(desk.passed(1), [(Kind::Reply, 12), (Kind::Message, 10), (Kind::Message, 11)]);
+    desk.admit(2);
+    assert_eq!(desk.messages(2), [9]);
+    desk.queue.gone(worker(1), &mut desk.out);
+    assert_eq!(desk.returned(), [(10, Reason::Died, true, None), (11, Reason::Died, true, None)]);
+}
+
+#[test]
+fn what_waits_for_a_slot_that_is_put_aside_comes_back_and_so_does_what_follows() {
+    for reason in [Reason::Parked, Reason::Gone] {
+        let mut desk = Desk::new();
+        desk.arrive(message(&[1]));
+        desk.queue.shut(reason, &mut desk.out);
+        desk.arrive(message(&[2]));
+        assert_eq!(desk.returned(), [(1, reason, false, Some(128)), (2, reason, false, Some(128))]);
+        desk.open(1);
+        desk.arrive(message(&[3]));
+        desk.admit(1);
+        assert_eq!((desk.messages(1), desk.returned()), (vec![3], vec![]), "tried again, it may be waited for");
+    }
+}
+
+#[test]
+fn an_answer_keeps_its_place_while_messages_move_and_goes_ahead_when_they_cannot() {
+    let reply = |number| only(frames(Kind::Reply, agent(), worker(1), &[number]), worker(1));
+    let mut desk = Desk::new();
+    desk.open(1);
+    desk.arrive(message(&[1, 2]));
+    desk.arrive(reply(3));
+    assert_eq!(desk.passed(1), [(Kind::Reply, 3)], "answers do not wait for ready");
+    desk.admit(1);
+    desk.arrive(message(&[4]));
+    desk.arrive(reply(5));
+    desk.arrive(message(&[6]));
+    assert_eq!(desk.messages(1), [1, 2, 4, 5, 6]);
+    desk.arrive(message(&[7, 8, 9, 10, 11, 12]));
+    desk.arrive(reply(13));
+    // Four have been acknowledged by nobody, so there is room for four more, and then only for the answer.
+    assert_eq!(desk.messages(1), [7, 8, 9, 10, 13]);
+    desk.ack(1, 8, 3);
+    assert_eq!(desk.messages(1), [11, 12]);
+}
+
+#[test]
+fn a_call_ends_in_an_answer_whatever_becomes_of_the_callee() {
+    let call = |numbers: &[u32]| frames(Kind::Call, agent(), Slot::worker(0), numbers);
+    let mut desk = Desk::new();
+    desk.arrive(call(&[1]));
+    desk.now += Duration::from_millis(1_000);
+    desk.arrive(call(&[2, 3]));
+    desk.open(1);
+    desk.admit(1);
+    assert_eq!(desk.messages(1), [2, 3]);
+    assert_eq!(desk.returned(), [(1, Reason::TimedOut, false, Some(128))], "nobody waits for it any more");
+    desk.ack(1, 1, 0);
+    desk.queue.gone(worker(1), &mut desk.out);
+    let mut answers = desk.returned();
+    answers.sort_by_key(|(number, ..)| *number);
+    assert_eq!(answers, [(2, Reason::Died, false, None), (3, Reason::Died, false, None)], "each once");
+}
+
+#[test]
+fn returns_that_nobody_paid_for_are_bounded_and_what_is_left_out_is_said() {
+    let mut desk = Desk::ready();
+    let back = |numbers: &[u32]| only(frames(Kind::Undelivered, worker(1), worker(1), numbers), worker(1));
+    // No room for answers: eight are passed on, eight wait, the rest is counted.
+    for numbers in [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16], [17, 18, 19, 20]] {
+        desk.queue.take_back(back(&numbers), None, desk.now, &mut desk.out);
+    }
+    assert_eq!(desk.messages(1), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let account = Account::Slot { rank: 0, index: 0 };
+    desk.queue.take_back(back(&[21, 22]), Some((account, 256)), desk.now, &mut desk.out);
+    desk.ack(1, 0, 8);
+    assert_eq!(desk.messages(1), [4, 9, 10, 11, 12, 13, 14, 15], "four were omitted, says the first");
+    let line = desk.lines[&worker(1)].clone();
+    desk.ack(1, 0, 8);
+    let bytes = line.queued();
+    let all: Vec<_> = Frames(&bytes).collect();
+    let credit = all.iter().find(|(header, _)| header.kind == Kind::Credit).expect("a refund");
+    assert_eq!(read_credits(&credit.1[32..]), Ok(vec![(account, 256)]), "with the last of what came back");
+    let numbers: Vec<_> = all[1..].iter().map(|(header, _)| header.correlation).collect();
+    assert_eq!(numbers, [16, 21, 22]);
+}
+
+#[test]
+fn the_latest_roster_replaces_the_one_that_waits_and_keeps_to_its_place() {
+    let roster = |number: u32| {
+        let mut bytes = BytesMut::new();
+        frame::put(&mut bytes, Header { correlation: number, ..Header::bare(Kind::Roster) }, "", &[0; 600]);
+        bytes.freeze()
+    };
+    let mut desk = Desk::ready();
+    let mut told = |desk: &mut Desk, number| desk.queue.roster(worker(1), roster(number), desk.now, &mut desk.out);
+    told(&mut desk, 1);
+    told(&mut desk, 2);
+    desk.arrive(message(&[3]));
+    told(&mut desk, 4);
+    assert_eq!(desk.messages(1), [1, 3], "there is room for one roster at a time");
+    desk.ack(1, 1, 1);
+    assert_eq!(desk.messages(1), [4]);
+    assert_eq!(desk.returned(), []);
+}
+
+#[test]
+fn credit_of_a_member_goes_to_its_own_link_and_not_to_a_successors() {
+    let mut desk = Desk::ready();
+    desk.queue.replace(worker(1));
+    desk.open(2);
+    let account = Account::Slot { rank: 0, index: 0 };
+    desk.queue.credit(worker(1), account, 300);
+    let bytes = desk.lines[&worker(1)].queued();
+    let (_, frame) = Frames(&bytes).next().expect("credit");
+    assert_eq!(read_credits(&frame[32..]), Ok(vec![(account, 300)]));
+    assert_eq!(desk.lines[&worker(2)].queued().len(), 0);
+}
+
+/// Many short lives with every frame counted: the queue checks its own balance after each step.
+#[test]
+fn no_message_is_lost_or_doubled_whatever_happens() {
+    for seed in 0..300 {
+        let mut dice = crate::supervision::Dice::seeded(seed);
+        let (mut desk, mut incarnation, mut number) = (Desk::new(), 0, 0);
+        let (mut sent, mut unacked, mut back) = (0u64, HashMap::<MemberId, u32>::new(), 0);
+        for _ in 0..300 {
+            desk.now += Duration::from_millis(dice.below(400) as u64);
+            match dice.below(10) {
+                0 => {
+                    incarnation += 1;
+                    if incarnation > 1 {
+                        desk.queue.replace(worker(incarnation - 1));
+                    }
+                    desk.open(incarnation);
+                }
+                1 => desk.admit(incarnation),
+                2 if incarnation > 0 => {
+                    let id = worker(1 + dice.below(incarnation as usize) as u32);
+                    desk.queue.gone(id, &mut desk.out);
+                    unacked.remove(&id);
+                }
+                3 if dice.below(4) == 0 => desk.queue.shut(Reason::Parked, &mut desk.out),
+                4..=6 if incarnation > 0 => {
+                    let id = worker(1 + dice.below(incarnation as usize) as u32);
+                    let some = unacked.get(&id).map_or(0, |&count| dice.below(count as usize + 1) as u32);
+                    if some > 0 {
+                        desk.ack(id.incarnation().get(), some, 0);
+                        *unacked.entry(id).or_default() -= some;
+                    }
+                }
+                _ => {
+                    let count = 1 + dice.below(6) as u32;
+                    let numbers: Vec<u32> = (number..number + count).collect();
+                    number += count;
+                    sent += u64::from(count);
+                    let kind = if dice.below(5) == 0 { Kind::Call } else { Kind::Message };
+                    let mut run = frames(kind, agent(), Slot::worker(0), &numbers);
+                    run.class = [Class::Direct, Class::Random, Class::Group][dice.below(if run.calls { 2 } else { 3 })];
+                    if dice.below(5) == 0 {
+                        run.only = Some(Incarnation::new(1 + dice.below(incarnation as usize + 1) as u32));
+                    }
+                    desk.arrive(run);
+                }
+            }
+            for nth in 1..=incarnation {
+                let passed = desk.messages(nth).len() as u32;
+                if desk.queue_has(nth) {
+                    *unacked.entry(worker(nth)).or_default() += passed;
+                }
+            }
+            back += desk.returned().len() as u64;
+        }
+        let tally = desk.queue.tally();
+        assert_eq!(tally.arrived, sent, "seed {seed}");
+        assert_eq!(tally.delivered + tally.returned + tally.queued, sent, "seed {seed}: {tally:?}");
+        // A call that a dead callee had acknowledged was delivered, and has an answer all the same.
+        assert!(back >= tally.returned, "seed {seed}: {back} came back of {tally:?}");
+    }
+}
+
+impl Desk {
+    /// Whether the queue still knows this process.
+    fn queue_has(&mut self, incarnation: u32) -> bool {
+        self.queue.knows(worker(incarnation))
+    }
+}
+
+#[test]
+fn a_long_run_of_bytes_is_not_copied_on_its_way() {
+    let mut desk = Desk::ready();
+    let run = frames(Kind::Message, agent(), Slot::worker(0), &[1]);
+    let at = run.bytes.as_ptr();
+    desk.arrive(Run { lane: Lane::Messages, ..run });
+    let bytes: Bytes = desk.lines[&worker(1)].first().expect("it was passed on");
+    assert_eq!(bytes.as_ptr(), at);
+}

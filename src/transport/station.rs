@@ -1,0 +1,272 @@
+//! One process of a slot: what waits for it alone, what it has been given, and how much more it may be given.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::account::{Account, charge};
+use super::control::Ack;
+use super::frame::Frames;
+use super::header::{Class, Lane, WireError};
+use super::line::Line;
+use super::reason::Reason;
+use super::returns::{self, Effect};
+use super::run::{Run, Unacked};
+use super::session::Books;
+use super::slot_queue::{Ledger, Queued};
+use crate::identity::MemberId;
+
+/// One process of a slot.
+#[derive(Debug)]
+pub(super) struct Station {
+    pub(super) id: MemberId,
+    line: Arc<Line>,
+    books: Arc<Books>,
+    /// It said ready: messages may go to it. Answers may before.
+    pub(super) admitted: bool,
+    /// Messages for it alone, once it has been replaced.
+    pub(super) messages: VecDeque<Queued>,
+    answers: VecDeque<Answer>,
+    unacked_messages: Unacked,
+    unacked_answers: Unacked,
+    /// What waits in `answers` on nobody's credit.
+    uncredited: u32,
+    /// Returns for which there was no room.
+    omitted: u32,
+}
+
+#[derive(Debug)]
+struct Answer {
+    place: u64,
+    run: Run,
+    toll: Toll,
+}
+
+/// Who paid for an answer that waits.
+#[derive(Debug, PartialEq)]
+enum Toll {
+    /// The member that sent it: its credit goes back when it is passed on.
+    Sender,
+    /// The receiver itself, when it sent what now comes back.
+    Refund(Account, u32),
+    /// Nobody: bounded here.
+    Nobody,
+    /// The news of who is who: the latest replaces those before.
+    Roster,
+}
+
+impl Station {
+    pub(super) fn new(id: MemberId, line: Arc<Line>, books: Arc<Books>) -> Station {
+        Station {
+            id,
+            line,
+            books,
+            admitted: false,
+            messages: VecDeque::new(),
+            answers: VecDeque::new(),
+            unacked_messages: Unacked::default(),
+            unacked_answers: Unacked::default(),
+            uncredited: 0,
+            omitted: 0,
+        }
+    }
+
+    pub(super) fn give_credit(&self, account: Account, charge: u32) {
+        self.books.repay(account, charge);
+        self.line.credit(account, charge);
+    }
+
+    /// An answer of another member.
+    pub(super) fn answer(&mut self, place: u64, run: Run) {
+        self.answers.push_back(Answer { place, run, toll: Toll::Sender });
+    }
+
+    /// Frames that it had sent.
+    pub(super) fn take_back(&mut self, place: u64, run: Run, refund: Option<(Account, u32)>, window: u32) {
+        let toll = match refund {
+            Some((account, charge)) => Toll::Refund(account, charge),
+            None if self.uncredited.saturating_add(run.charge) > window => {
+                self.omitted = self.omitted.saturating_add(run.frames);
+                return;
+            }
+            None => {
+                self.uncredited += run.charge;
+                Toll::Nobody
+            }
+        };
+        self.answers.push_back(Answer { place, run, toll });
+    }
+
+    /// The news, at its place: behind the last message of whoever it says has died.
+    pub(super) fn roster(&mut self, place: u64, frame: Bytes, window: u32) {
+        self.answers.retain(|answer| answer.toll != Toll::Roster);
+        let run = Run {
+            frames: 1,
+            // One that is longer than any queue still goes, alone.
+            charge: (frame.len() as u32).min(window),
+            bytes: frame,
+            lane: Lane::Answers,
+            class: Class::Direct,
+            from: self.id,
+            only: Some(self.id.incarnation()),
+            calls: false,
+        };
+        self.answers.push_back(Answer { place, run, toll: Toll::Roster });
+    }
+
+    pub(super) fn ack(&mut self, ack: Ack) -> Result<(), WireError> {
+        self.unacked_messages.ack(ack.messages)?;
+        self.unacked_answers.ack(ack.answers)
+    }
+
+    /// How many messages it has that it has not acknowledged.
+    pub(super) fn unacked(&self) -> u64 {
+        self.unacked_messages.frames()
+    }
+
+    /// Passes on what has room, in the order in which it came. An answer goes ahead of messages only while the station
+    /// has no room for those.
+    pub(super) fn pump(
+        &mut self,
+        messages: &mut VecDeque<Queued>,
+        ledger: &mut Ledger,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        loop {
+            let message = messages.front().filter(|_| self.admitted).map(|queued| queued.place);
+            let answer = self.answers.front().map(|answer| answer.place);
+            let moved = match (message, answer) {
+                (None, None) => break,
+                (Some(message), Some(answer)) if message < answer => {
+                    self.pass_message(messages, ledger, now, out) || self.pass_answer(ledger, out)
+                }
+                (_, Some(_)) => {
+                    self.pass_answer(ledger, out) || (self.admitted && self.pass_message(messages, ledger, now, out))
+                }
+                (Some(_), None) => self.pass_message(messages, ledger, now, out),
+            };
+            if !moved {
+                break;
+            }
+        }
+        if self.omitted > 0 && self.answers.is_empty() {
+            self.say_omitted();
+        }
+    }
+
+    /// Passes on what there is room for of the first run. `false`: nothing.
+    fn pass_message(
+        &mut self,
+        messages: &mut VecDeque<Queued>,
+        ledger: &mut Ledger,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(first) = messages.front_mut() else { return false };
+        let room = ledger.window.saturating_sub(self.unacked_messages.charge());
+        let moved = match first.run.calls {
+            true => self.pass_call(first, room, ledger, now, out),
+            false => match first.run.split_charged(room) {
+                Some(run) => {
+                    self.give(run, ledger, out);
+                    true
+                }
+                None => false,
+            },
+        };
+        if first.run.frames == 0 {
+            messages.pop_front();
+        }
+        moved
+    }
+
+    fn pass_call(
+        &mut self,
+        first: &mut Queued,
+        room: u32,
+        ledger: &mut Ledger,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let Some((header, _)) = Frames(&first.run.bytes).next() else { return false };
+        let expired = first.at + Duration::from_millis(header.detail.into()) <= now;
+        if !expired && (charge(&header) > room || self.books.calls().is_full()) {
+            return false;
+        }
+        let Some((header, run)) = first.run.split_first() else { return false };
+        if expired {
+            // Nobody waits for the answer any more.
+            ledger.refuse(&run, Reason::TimedOut, out);
+        } else {
+            self.books.calls().open(run.from, header.correlation);
+            self.give(run, ledger, out);
+        }
+        true
+    }
+
+    fn give(&mut self, run: Run, ledger: &mut Ledger, out: &mut Vec<Effect>) {
+        ledger.release(&run);
+        out.extend(returns::passed(&run, ledger.slot));
+        self.line.frames(run.bytes.clone());
+        self.unacked_messages.push(run);
+    }
+
+    fn pass_answer(&mut self, ledger: &Ledger, out: &mut Vec<Effect>) -> bool {
+        let room = ledger.window.saturating_sub(self.unacked_answers.charge());
+        let Some(first) = self.answers.front_mut() else { return false };
+        let Some(run) = first.run.split_charged(room) else { return false };
+        let is_return = match &first.toll {
+            Toll::Sender => {
+                out.extend(returns::passed(&run, ledger.slot));
+                false
+            }
+            Toll::Refund(account, charge) => {
+                if first.run.frames == 0 {
+                    let (account, charge) = (*account, *charge);
+                    self.books.repay(account, charge);
+                    self.line.credit(account, charge);
+                }
+                true
+            }
+            Toll::Nobody => {
+                self.uncredited -= run.charge;
+                true
+            }
+            Toll::Roster => false,
+        };
+        if first.run.frames == 0 {
+            self.answers.pop_front();
+        }
+        if is_return && self.omitted > 0 {
+            self.say_omitted();
+        }
+        self.line.frames(run.bytes.clone());
+        self.unacked_answers.push(run);
+        true
+    }
+
+    fn say_omitted(&mut self) {
+        let notice = returns::omission(self.id, std::mem::take(&mut self.omitted));
+        self.line.frames(notice.bytes.clone());
+        self.unacked_answers.push(notice);
+    }
+
+    /// It is gone: what it was given goes back to whoever sent it, what it was asked is answered.
+    pub(super) fn end(mut self, ledger: &mut Ledger, out: &mut Vec<Effect>) {
+        for queued in std::mem::take(&mut self.messages) {
+            ledger.refuse(&queued.run, Reason::Died, out);
+        }
+        out.extend(returns::no_answers(self.id, self.books.calls().drain()));
+        for run in self.unacked_messages.drain() {
+            ledger.tally.returned += u64::from(run.frames);
+            out.extend(returns::lose(&run, ledger.slot));
+        }
+        // Nobody is left to be answered. Who answered gets its credit back.
+        for answer in self.answers.into_iter().filter(|answer| answer.toll == Toll::Sender) {
+            out.extend(returns::passed(&answer.run, ledger.slot));
+        }
+    }
+}
