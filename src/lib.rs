@@ -1,9 +1,33 @@
-//! Run one Rust program as a family of processes: a master that only supervises and routes, one agent that does the
-//! shared chores, and workers that serve on one port.
+//! Run one Rust program as a family of processes: a **master** that only supervises and routes, one **agent** that does
+//! the shared chores, and **workers** that serve on one port.
 
+mod actors;
+#[cfg(feature = "axum")]
+pub mod axum;
+mod context;
+mod error;
+mod hatchery;
 pub mod identity;
+mod listener;
+mod member;
+pub mod messenger;
+mod plan_error;
 pub mod process;
+mod role;
+pub mod roster;
+mod run;
 pub mod supervision;
 mod transport;
 
-pub use process::{Contained, contain, contain_future};
+pub use context::{Context, Members};
+pub use error::{BoxError, Result};
+pub use hatchery::{Hatchery, per_core};
+pub use identity::{Incarnation, MemberId, Role, Slot};
+pub use listener::{Listener, ListenerError, LocalAddr, PeerAddr, Sharing, Stream, TokioListener};
+pub use messenger::{CallError, Message, Messenger, Reason, Recipient, Request, SendError, Target, Undelivered};
+pub use plan_error::PlanError;
+pub use process::{Address, Contained, contain, contain_future};
+pub use role::RoleSettings;
+pub use roster::{MemberState, MemberStatus, Roster};
+
+pub use bytes::Bytes;

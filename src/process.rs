@@ -33,7 +33,7 @@ pub use backend::{
 };
 pub use exit::{ExitRecord, ExitStatus};
 pub use listen::Address;
-pub(crate) use listen::{BindError, Bound};
+pub(crate) use listen::Bound;
 pub(crate) use nursery::Nursery;
 pub use panics::{Contained, contain, contain_future};
-pub(crate) use panics::{install_hook, text};
+pub(crate) use panics::{catch, install_hook};

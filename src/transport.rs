@@ -26,6 +26,22 @@ mod slot_queue;
 #[cfg(test)]
 mod slot_queue_tests;
 mod station;
+mod welcome;
+
+pub(crate) use account::{Account, charge, window};
+pub(crate) use codec::{CodecError, decode, encode};
+pub(crate) use control::{Ack, Hello, Order, Report, What, read_credits};
+pub(crate) use directory::Directory;
+pub(crate) use frame::{Limits, Peek, action, payload_start, peek, put_bare};
+pub(crate) use header::{ACTION_LIMIT, Address, Class, Flags, Header, Kind, Lane, WireError};
+pub(crate) use line::Line;
+pub(crate) use reason::Outcome;
+pub use reason::Reason;
+pub(crate) use returns::{Effect, refuse};
+pub(crate) use run::Run;
+pub(crate) use session::{Books, Destination, Said, Session};
+pub(crate) use slot_queue::SlotQueue;
+pub(crate) use welcome::{Welcome, WelcomeError, read_roster, roster_frame};
 
 /// The largest payload limit that a cluster may set. Every queue grows with it.
 pub(crate) const PAYLOAD_CEILING: usize = 16 << 20;

@@ -64,6 +64,19 @@ impl<F: Future> Future for Containing<F> {
     }
 }
 
+/// A task panicked. The hook has said how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panicked;
+
+/// Runs `future`; a panic in it ends it alone. It is an exception all the same.
+pub(crate) async fn catch<F: Future + Unpin>(mut future: F) -> Result<F::Output, Panicked> {
+    std::future::poll_fn(move |cx| match panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
+}
+
 struct Scope;
 
 impl Scope {
@@ -102,7 +115,7 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
 }
 
 /// What a panic said.
-pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
+fn text(payload: &(dyn Any + Send)) -> &str {
     match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (None, Some(text)) => text,

@@ -29,7 +29,7 @@ impl MasterSignals {
     pub(crate) fn listen() -> io::Result<MasterSignals> {
         for ignored in ignored() {
             // The handler does nothing and stays, so for this process the signal is as ignored as it was.
-            signal(ignored)?;
+            let _ = signal(ignored)?;
         }
         Ok(MasterSignals {
             terminate: signal(SignalKind::terminate())?,
@@ -61,8 +61,9 @@ impl MemberSignals {
     /// Sets the handlers. An interrupt from a terminal is the master's business, and a hang-up is never the end of a
     /// member: the kernel sends it to a stopped one whose master died.
     pub(crate) fn listen() -> io::Result<MemberSignals> {
-        signal(SignalKind::interrupt())?;
-        signal(SignalKind::hangup())?;
+        // The streams may go: the handlers stay.
+        let _ = signal(SignalKind::interrupt())?;
+        let _ = signal(SignalKind::hangup())?;
         Ok(MemberSignals { terminate: signal(SignalKind::terminate())? })
     }
 

@@ -18,7 +18,7 @@ use super::phases::Phase;
 use super::plan::{Plan, RolePlan};
 use super::seat::{Departure, Errand, Place, Seat, Stage};
 use super::strategy::{Directive, Reason, View};
-use crate::identity::{MemberId, Role, Slot};
+use crate::identity::{Incarnation, MemberId, Role, Slot};
 
 /// A process whose link is gone is usually on its way out: the news of its exit follows within a millisecond. One
 /// that has closed its link and lives on is out of reach.
@@ -79,10 +79,11 @@ impl Supervisor {
         self.deadlines.next()
     }
 
-    /// Where `slot` stands. `None`: there is no such slot.
-    pub fn seat(&self, slot: Slot) -> Option<&Seat> {
+    /// Where `slot` stands, the latest incarnation that was started there, and those that drain beside its seat.
+    pub fn stand(&self, slot: Slot) -> Option<(&Seat, Option<Incarnation>, impl Iterator<Item = Incarnation> + '_)> {
         let (role, index) = self.find(slot)?;
-        Some(&self.roles[role].places[index].seat)
+        let place = &self.roles[role].places[index];
+        Some((&place.seat, place.last, place.outgoing.iter().map(|departure| departure.incarnation)))
     }
 
     /// What follows from `event` at `now`.
@@ -413,7 +414,7 @@ impl Supervisor {
         let span = state.plan.give_up_after;
         if let Some(place) = state.places.first() {
             out.push(Action::Record(Record {
-                member: place.slot.member(place.last.unwrap_or(crate::identity::Incarnation::FIRST)),
+                member: place.slot.member(place.last.unwrap_or(Incarnation::FIRST)),
                 cause: Cause::NobodyReady(span),
                 decision: Decision::GiveUp,
             }));

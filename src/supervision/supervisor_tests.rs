@@ -65,6 +65,10 @@ impl Desk {
         self.supervisor.handle(event, self.now).iter().map(line).collect()
     }
 
+    fn seat(&self, slot: Slot) -> &Seat {
+        self.supervisor.stand(slot).expect("there is such a slot").0
+    }
+
     fn exit(&mut self, id: MemberId) -> Vec<String> {
         self.tell(Event::Exited(id, Exit::signal(9)))
     }
@@ -307,7 +311,7 @@ fn a_crash_loop_parks_the_slot_tries_again_and_recovers() {
     let mut parked = None;
     for _ in 0..20 {
         desk.exit(worker(0, incarnation));
-        if let Some(Seat::Parked { probe_at }) = desk.supervisor.seat(Slot::worker(0)) {
+        if let Seat::Parked { probe_at } = desk.seat(Slot::worker(0)) {
             parked = *probe_at;
             break;
         }
@@ -491,7 +495,7 @@ fn old_news_changes_nothing_in_any_seat() {
     for event in stale(worker(0, 1)) {
         assert_eq!(desk.tell(event), NOTHING);
     }
-    assert!(matches!(desk.supervisor.seat(Slot::worker(0)), Some(Seat::Ready { .. })));
+    assert!(matches!(desk.seat(Slot::worker(0)), Seat::Ready { .. }));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The bodies of frames between a member and its master. Fixed layouts by hand: the master reads them from processes
 //! that it does not trust.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, BytesMut};
 
 use super::account::Account;
@@ -128,6 +130,54 @@ impl Ack {
     }
 }
 
+/// What the master wants of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Not an order: every member has been ready at once.
+    ClusterReady,
+    /// Its exception has no consequence: accept again.
+    Stay,
+    /// Finish what has been accepted and leave within this time.
+    Drain(Duration),
+    /// Stop within this time.
+    Stop(Duration),
+}
+
+impl Order {
+    pub(crate) fn put(self, into: &mut BytesMut) {
+        let millis = |within: Duration| u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        let (kind, detail) = match self {
+            Order::ClusterReady => (Kind::ClusterReady, 0),
+            Order::Stay => (Kind::Stay, 0),
+            Order::Drain(within) => (Kind::Drain, millis(within)),
+            Order::Stop(within) => (Kind::Stop, millis(within)),
+        };
+        frame::put(into, Header { detail, ..Header::bare(kind) }, "", b"");
+    }
+
+    /// `None`: it is another kind of frame.
+    pub(crate) fn read(header: &Header) -> Option<Order> {
+        let within = Duration::from_millis(header.detail.into());
+        Some(match header.kind {
+            Kind::ClusterReady => Order::ClusterReady,
+            Kind::Stay => Order::Stay,
+            Kind::Drain => Order::Drain(within),
+            Kind::Stop => Order::Stop(within),
+            Kind::Hello
+            | Kind::Ready
+            | Kind::Exception
+            | Kind::Ack
+            | Kind::Watch
+            | Kind::Credit
+            | Kind::Roster
+            | Kind::Message
+            | Kind::Call
+            | Kind::Reply
+            | Kind::Undelivered => return None,
+        })
+    }
+}
+
 /// Credit that comes back: so much of each account.
 pub(crate) fn put_credits(credits: impl Iterator<Item = (Account, u32)>, into: &mut BytesMut) {
     let mut body = BytesMut::new();
@@ -187,6 +237,18 @@ mod tests {
         ack.put(&mut buffer);
         assert_eq!(Ack::read(&body(&buffer).0), Ok(ack));
         assert!(Ack::read(&Header::bare(Kind::Ack)).is_err(), "an acknowledgement of nothing");
+
+        for order in [
+            Order::ClusterReady,
+            Order::Stay,
+            Order::Drain(Duration::from_millis(30_000)),
+            Order::Stop(Duration::from_millis(1)),
+        ] {
+            buffer.clear();
+            order.put(&mut buffer);
+            assert_eq!(Order::read(&body(&buffer).0), Some(order));
+        }
+        assert_eq!(Order::read(&Header::bare(Kind::Message)), None);
 
         buffer.clear();
         let credits = [(Account::Slot { rank: 128, index: 2 }, 77), (Account::Group, 1 << 20)];

@@ -49,18 +49,16 @@ impl Directory {
         }
     }
 
+    /// The slot that `address` names, by itself or by one of its members.
+    pub(crate) fn slot_of(&self, address: Address) -> Option<Slot> {
+        match address.names()? {
+            Named::Slot { rank, index } | Named::Member { rank, index, .. } => self.slot(rank, index),
+            Named::Role { .. } | Named::All | Named::Random { .. } => None,
+        }
+    }
+
     pub(crate) fn has(&self, slot: Slot) -> bool {
         self.slot(slot.role().rank(), slot.index()) == Some(slot)
-    }
-
-    /// Every slot, in order.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.roles.iter().flat_map(|(role, count)| (0..*count).map(|index| Slot::new(*role, index)))
-    }
-
-    /// The slots of one role.
-    pub(crate) fn slots_of(&self, role: Role) -> impl Iterator<Item = Slot> + '_ {
-        self.slots().filter(move |slot| slot.role() == role)
     }
 }
 

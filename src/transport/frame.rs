@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::header::{ACTION_LIMIT, HEADER, Header, WireError};
+use super::header::{ACTION_LIMIT, HEADER, Header, Kind, WireError};
 
 /// How large a frame may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +14,6 @@ pub(crate) struct Limits {
 impl Limits {
     /// Before the handshake nobody has more to say.
     pub(crate) const HANDSHAKE: Limits = Limits { payload: 4 * 1024 };
-
-    /// The longest frame.
-    pub(crate) fn frame(self) -> usize {
-        HEADER + ACTION_LIMIT + self.payload
-    }
 }
 
 /// The header of the frame that `buffer` begins with. `None`: it is not whole yet; `needs` bytes would tell.
@@ -80,6 +75,11 @@ pub(crate) fn put(into: &mut BytesMut, header: Header, action: &str, payload: &[
     into.put_slice(payload);
 }
 
+/// Appends a frame that says nothing but its kind.
+pub(crate) fn put_bare(kind: Kind, into: &mut BytesMut) {
+    put(into, Header::bare(kind), "", b"");
+}
+
 /// Appends a frame but for its payload, which must follow.
 pub(crate) fn put_head(into: &mut BytesMut, mut header: Header, action: &str, payload_len: usize) {
     header.action_len = action.len() as u16;
@@ -90,7 +90,6 @@ pub(crate) fn put_head(into: &mut BytesMut, mut header: Header, action: &str, pa
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::Kind;
     use super::*;
 
     const LIMITS: Limits = Limits { payload: 1000 };

@@ -103,7 +103,9 @@ impl Outcome {
     pub(crate) fn is_a_members(self) -> bool {
         match self {
             Outcome::Answered | Outcome::Failed | Outcome::Dropped => true,
-            Outcome::Undelivered(reason) => is_a_receivers(reason) || reason == Reason::TimedOut,
+            Outcome::Undelivered(reason) => {
+                is_a_receivers(reason) || matches!(reason, Reason::TimedOut | Reason::TooLarge)
+            }
         }
     }
 }

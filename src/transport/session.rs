@@ -86,7 +86,7 @@ pub(crate) enum Said {
 pub(crate) struct Digest {
     pub(crate) said: Vec<Said>,
     pub(crate) runs: Vec<(Destination, Run)>,
-    /// Charged to the group account: back at once.
+    /// What was charged to the group account. Its credit goes back as soon as the copies are on their way.
     pub(crate) group_charge: u32,
 }
 
@@ -139,9 +139,6 @@ impl Session {
         }
         let chunk = buffer.split_to(at).freeze();
         digest.runs = cutter.cut(&chunk, self.me);
-        if digest.group_charge > 0 {
-            self.books.repay(Account::Group, digest.group_charge);
-        }
         Ok(digest)
     }
 
@@ -547,11 +544,8 @@ mod tests {
         session.digest(&mut one, |_| None).expect("one came back");
         let error = refused(&mut session, frames(Kind::Message, Slot::worker(0), &[1]));
         assert_eq!(error, WireError::OverCredit(Slot::worker(0).into()));
-        // A group's credit is back as soon as it is read.
-        for _ in 0..3 {
-            let mut all = frames(Kind::Message, Address::all(), &vec![1; full]);
-            session.digest(&mut all, |_| None).expect("it is back");
-        }
+        let mut all = frames(Kind::Message, Address::all(), &vec![1; full]);
+        assert_eq!(session.digest(&mut all, |_| None).expect("another account").group_charge, full as u32 * 128);
     }
 
     #[test]

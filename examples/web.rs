@@ -1,0 +1,331 @@
+//! A small web service that shows what a cluster does, and lets you break it.
+//!
+//! ```console
+//! $ cargo run --release --example web
+//! ready http://127.0.0.1:8000 master=4238 agent=4240 workers=4241,4242
+//! ```
+//!
+//! Then, from another terminal: `curl localhost:8000/` tells which worker answered, `curl localhost:8000/panic` makes one
+//! throw, `kill -9` one or all of them, `curl localhost:8000/status` shows how they are. Ctrl-C stops the master, and with
+//! it everything else.
+
+use std::collections::VecDeque;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use clap::Parser;
+use hatchery::supervision::Intensity;
+use hatchery::{
+    CallError, Context, Hatchery, Members, Message, Messenger, Recipient, Request, Role, RoleSettings, SendError, Slot,
+    Target,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::{Mutex, Notify};
+
+/// Serves a small web page from several processes.
+#[derive(Clone, Debug, Parser)]
+pub struct Options {
+    /// Where to listen: HOST:PORT, or unix:PATH.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    listen: String,
+    /// How many workers. Default: one per core.
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// How many young deaths of a slot, in how many seconds, are still restarted, as in 5/30; or off.
+    #[arg(long, value_name = "N/SECS|off", value_parser = limit)]
+    restart_limit: Option<Limit>,
+    /// How long members may outlive a killed master.
+    #[arg(long, value_name = "MS", default_value = "5000")]
+    orphan_grace: u64,
+}
+
+/// A restart limit, or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit(Option<Intensity>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    if text == "off" {
+        return Ok(Limit(None));
+    }
+    let wrong = || format!("{text:?} is neither N/SECS nor off");
+    let (restarts, secs) = text.split_once('/').ok_or_else(wrong)?;
+    let (restarts, secs): (usize, u64) = (restarts.parse().map_err(|_| wrong())?, secs.parse().map_err(|_| wrong())?);
+    Ok(Limit(Some(Intensity::new(restarts, Duration::from_secs(secs)))))
+}
+
+fn main() -> ExitCode {
+    cluster(Options::parse()).run()
+}
+
+/// The plan: one agent, and workers that share a port.
+pub fn cluster(options: Options) -> Hatchery {
+    let Options { listen, workers, restart_limit, orphan_grace } = options;
+    let limit = move |role: &mut RoleSettings| {
+        if let Some(Limit(limit)) = restart_limit {
+            role.restart_limit(limit);
+        }
+    };
+    Hatchery::new()
+        .listen(listen)
+        .orphan_grace(Duration::from_millis(orphan_grace))
+        .agent(agent)
+        .workers(workers.unwrap_or_else(hatchery::per_core), worker)
+        .tune(Role::AGENT, limit)
+        .tune(Role::WORKER, limit)
+}
+
+/// The last texts that a member received.
+type Inbox = Arc<Mutex<VecDeque<Text>>>;
+
+/// A text, as it is shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Text {
+    from: String,
+    text: String,
+}
+
+/// How many texts an inbox keeps.
+const KEPT: usize = 1000;
+
+/// Collects the texts that are sent to this member.
+fn collect(messenger: &Messenger) -> Inbox {
+    let inbox = Inbox::default();
+    let texts = inbox.clone();
+    messenger.on("text", move |message: Message<String>| {
+        let texts = texts.clone();
+        async move {
+            let mut texts = texts.lock().await;
+            if texts.len() == KEPT {
+                texts.pop_front();
+            }
+            texts.push_back(Text { from: message.from.to_string(), text: message.body });
+        }
+    });
+    inbox
+}
+
+/// The agent: counts for everybody, and tells the world when the cluster is ready.
+async fn agent(cx: Context) -> hatchery::Result<()> {
+    let messenger = cx.messenger();
+    let hits = Arc::new(AtomicU64::new(0));
+    messenger.answer("count", move |_: Request<()>| {
+        let hits = hits.clone();
+        async move { Ok::<_, String>((hits.fetch_add(1, Ordering::Relaxed) + 1, std::process::id())) }
+    })?;
+    messenger.on("panic", throw);
+    let inbox = collect(&messenger);
+    messenger.answer("inbox", move |_: Request<()>| {
+        let inbox = inbox.clone();
+        async move { Ok::<_, String>(inbox.lock().await.clone()) }
+    })?;
+    // Answered in its turn, after all that the caller has sent before.
+    messenger.answer("received?", |_: Request<()>| async { Ok::<_, String>(()) })?;
+    cx.ready();
+    cx.cluster_ready().await;
+    // A successor of this process is told, too: the world need not be.
+    if cx.incarnation() == hatchery::Incarnation::FIRST {
+        let listener = cx.listener()?.local_addr()?;
+        let roster = cx.members().await.current();
+        let pids = |role| roster.of(role).filter_map(|member| member.pid).map(|pid| pid.to_string()).collect::<Vec<_>>();
+        let (agent, workers) = (pids(Role::AGENT).join(","), pids(Role::WORKER).join(","));
+        println!("ready {} master={} agent={agent} workers={workers}", url(&listener), roster.master_pid);
+    }
+    Ok(())
+}
+
+/// A handler with a fault.
+fn throw(_: Message<()>) {
+    panic!("asked to")
+}
+
+fn url(address: &hatchery::LocalAddr) -> String {
+    match address {
+        hatchery::LocalAddr::Tcp(address) => format!("http://{address}"),
+        other => other.to_string(),
+    }
+}
+
+/// What the handlers of a worker share.
+#[derive(Clone)]
+struct App {
+    cx: Context,
+    messenger: Messenger,
+    members: Members,
+    inbox: Inbox,
+    leave: Arc<Notify>,
+}
+
+/// A worker: accepts on the port that all workers share.
+async fn worker(cx: Context) -> hatchery::Result<()> {
+    let messenger = cx.messenger();
+    let inbox = collect(&messenger);
+    messenger.answer("received?", |_: Request<()>| async { Ok::<_, String>(()) })?;
+    let leave = Arc::new(Notify::new());
+    let app = App { cx: cx.clone(), messenger, members: cx.members().await, inbox, leave: leave.clone() };
+    let pid = HeaderValue::from(std::process::id());
+    let router = Router::new()
+        .route("/", get(hello))
+        .route("/count", get(count))
+        .route("/slow", get(slow))
+        .route("/panic", get(panic_in_the_background))
+        .route("/agent/panic", get(panic_in_the_agent))
+        .route("/exit", get(exit))
+        .route("/spin", get(spin))
+        .route("/leave", get(leave_by_returning))
+        .route("/send", get(send))
+        .route("/inbox", get(inbox_of_this_worker))
+        .route("/agent/inbox", get(inbox_of_the_agent))
+        .route("/status", get(status))
+        .layer(map_response(move |mut response: Response| {
+            response.headers_mut().insert("x-worker", pid.clone());
+            async { response }
+        }))
+        .with_state(app);
+    let listener = cx.listener()?;
+    cx.ready();
+    tokio::select! {
+        served = hatchery::axum::serve(listener, router, &cx) => served,
+        () = leave.notified() => Ok(()),
+    }
+}
+
+async fn hello(State(app): State<App>) -> String {
+    let (slot, incarnation) = (app.cx.slot(), app.cx.incarnation());
+    format!("hello from {slot} incarnation {incarnation} pid {}\n", std::process::id())
+}
+
+async fn count(State(app): State<App>) -> Result<Response, Failed> {
+    let (count, agent_pid): (u64, u32) = app.messenger.call(Slot::agent(), "count", &()).await?;
+    Ok(Json(json!({ "count": count, "agent_pid": agent_pid })).into_response())
+}
+
+#[derive(Deserialize)]
+struct Millis {
+    #[serde(default = "half_a_second")]
+    ms: u64,
+}
+
+fn half_a_second() -> u64 {
+    500
+}
+
+async fn slow(app: State<App>, Query(Millis { ms }): Query<Millis>) -> String {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    hello(app).await
+}
+
+async fn panic_in_the_background(State(app): State<App>) -> &'static str {
+    // Nobody awaits it: the exception is nobody's but the process's.
+    app.cx.spawn(async { panic!("asked to") });
+    "thrown\n"
+}
+
+async fn panic_in_the_agent(State(app): State<App>) -> Result<&'static str, Failed> {
+    app.messenger.to_agent("panic", &()).await?;
+    Ok("thrown in the agent\n")
+}
+
+#[derive(Deserialize)]
+struct Code {
+    #[serde(default)]
+    code: i32,
+}
+
+async fn exit(Query(Code { code }): Query<Code>) -> String {
+    std::process::exit(code)
+}
+
+async fn spin(app: State<App>, Query(Millis { ms }): Query<Millis>) -> String {
+    // What a runtime cannot defend itself against: no await in it.
+    std::thread::sleep(Duration::from_millis(ms));
+    hello(app).await
+}
+
+async fn leave_by_returning(State(app): State<App>) -> &'static str {
+    app.leave.notify_one();
+    "leaving\n"
+}
+
+#[derive(Deserialize)]
+struct Send {
+    to: String,
+    #[serde(default)]
+    text: String,
+}
+
+async fn send(State(app): State<App>, Query(Send { to, text }): Query<Send>) -> Result<&'static str, Failed> {
+    let App { messenger, .. } = &app;
+    match to.as_str() {
+        "all" => messenger.broadcast("text", &text).await?,
+        "workers" => messenger.to_workers("text", &text).await?,
+        "agent" => messenger.to_agent("text", &text).await?,
+        "random" => messenger.to_random("text", &text).await?,
+        name => match messenger.resolve(name)? {
+            Recipient::Member(member) => {
+                messenger.to(member, "text", &text).await?;
+                // Sent is not delivered. Between two members nothing overtakes: where this arrives, that has.
+                messenger.call_within::<()>(Duration::from_secs(2), member, "received?", &()).await?;
+            }
+            other => messenger.send(Target::One(other), "text", &text).await?,
+        },
+    }
+    Ok("sent\n")
+}
+
+async fn inbox_of_this_worker(State(app): State<App>) -> Json<VecDeque<Text>> {
+    Json(app.inbox.lock().await.clone())
+}
+
+async fn inbox_of_the_agent(State(app): State<App>) -> Result<Json<VecDeque<Text>>, Failed> {
+    Ok(Json(app.messenger.call(Slot::agent(), "inbox", &()).await?))
+}
+
+async fn status(State(app): State<App>) -> Json<serde_json::Value> {
+    let roster = app.members.current();
+    let members = roster.members.iter().map(|member| {
+        json!({
+            "slot": member.id.slot().to_string(),
+            "incarnation": member.id.incarnation().get(),
+            "pid": member.pid,
+            "state": member.state.to_string(),
+            "restarts": member.restarts,
+            "exceptions": member.exceptions,
+            "last_exit": member.last_exit,
+        })
+    });
+    Json(json!({ "master_pid": roster.master_pid, "members": members.collect::<Vec<_>>() }))
+}
+
+/// What could not be sent or asked, as the client sees it.
+struct Failed(CallError);
+
+impl From<CallError> for Failed {
+    fn from(error: CallError) -> Failed {
+        Failed(error)
+    }
+}
+
+impl From<SendError> for Failed {
+    fn from(error: SendError) -> Failed {
+        Failed(CallError::Send(error))
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let status = match &self.0 {
+            CallError::Send(SendError::NoSuchMember(_)) => StatusCode::NOT_FOUND,
+            _ => StatusCode::CONFLICT,
+        };
+        (status, format!("{}\n", self.0)).into_response()
+    }
+}

@@ -1,0 +1,27 @@
+//! The room where it comes together, in the master: facts become events, decisions become calls. Every slot and every
+//! process is an actor, and the death of a process is the end of its actor.
+//!
+//! ```text
+//!  Master          the core, its one timer, the board of who is who
+//!   └─ SlotActor   one per slot, outlives its processes: what waits for them
+//!       └─ ProcessActor   one per process: its link, its orders, its end
+//! ```
+//!
+//! Facts about a process go straight to the master; its end goes by way of the slot, as the supervision event that
+//! carries the record. So nothing that it said is heard after it.
+
+mod blueprint;
+mod board;
+mod facts;
+mod journal;
+mod link;
+mod master;
+mod messages;
+mod perform;
+mod process;
+mod routes;
+mod slot;
+
+pub(crate) use blueprint::{Blueprint, RoleBlueprint};
+pub(crate) use master::{Master, MasterArguments};
+pub(crate) use messages::MasterMsg;

@@ -1,0 +1,55 @@
+//! How the processes of a cluster are made: what the master was built with, turned into the order for one process.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::identity::{MemberId, Role};
+use crate::process::{Executable, SpawnSpec, settle};
+use crate::transport::{CodecError, Directory, Limits, Welcome};
+
+/// What all processes have in common, and each role for itself.
+#[derive(Debug)]
+pub(crate) struct Blueprint {
+    /// The name of the program, as `ps` shows it in front of the slot.
+    pub(crate) program: String,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) limits: Limits,
+    pub(crate) orphan_grace: Duration,
+    /// The sockets that are lent to every member, by name.
+    pub(crate) listeners: Vec<(String, Arc<OwnedFd>)>,
+    pub(crate) roles: Vec<RoleBlueprint>,
+}
+
+/// What the processes of one role have in common.
+#[derive(Debug)]
+pub(crate) struct RoleBlueprint {
+    pub(crate) role: Role,
+    pub(crate) executable: Executable,
+    pub(crate) environment: Vec<(OsString, Option<OsString>)>,
+}
+
+impl Blueprint {
+    /// The order for one process.
+    pub(crate) fn spec(&self, id: MemberId) -> Result<SpawnSpec, CodecError> {
+        let role = self.roles.iter().find(|blueprint| blueprint.role == id.role());
+        let welcome = Welcome {
+            rank: id.role().rank(),
+            index: id.slot().index(),
+            incarnation: id.incarnation().get(),
+            roles: self.directory.imprint(),
+            payload_limit: self.limits.payload as u64,
+            orphan_grace_ms: u64::try_from(self.orphan_grace.as_millis()).unwrap_or(u64::MAX),
+            listeners: self.listeners.iter().map(|(name, _)| name.clone()).collect(),
+        };
+        Ok(SpawnSpec {
+            member: id,
+            title: settle::title(&self.program, id.slot()),
+            executable: role.map_or(Executable::Running, |role| role.executable.clone()),
+            environment: role.map(|role| role.environment.clone()).unwrap_or_default(),
+            boot: welcome.encode()?,
+            listeners: self.listeners.iter().map(|(_, socket)| socket.clone()).collect(),
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! The board by the door: who is here and how they are, as the core sees it and with what only the world knows of them,
+//! the pids.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+
+use super::messages::SlotMsg;
+use super::routes::{Ready, Routes};
+use crate::identity::{Incarnation, MemberId, Slot};
+use crate::roster::{MemberState, MemberStatus, Roster};
+use crate::supervision::{Cause, Record, Seat, Supervisor};
+use crate::transport::roster_frame;
+
+/// What is known of every slot and its processes.
+#[derive(Debug)]
+pub(crate) struct Board {
+    slots: BTreeMap<Slot, Entry>,
+    /// Of processes that have not been heard to end.
+    pids: HashMap<MemberId, u32>,
+    exceptions: HashMap<MemberId, u32>,
+    watchers: BTreeSet<MemberId>,
+    changed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    members: Vec<(Incarnation, MemberState)>,
+    last_exit: Option<String>,
+}
+
+impl Board {
+    pub(crate) fn new(slots: impl Iterator<Item = Slot>) -> Board {
+        let entry =
+            |slot| (slot, Entry { members: vec![(Incarnation::new(0), MemberState::Waiting)], last_exit: None });
+        Board {
+            slots: slots.map(entry).collect(),
+            pids: HashMap::new(),
+            exceptions: HashMap::new(),
+            watchers: BTreeSet::new(),
+            changed: false,
+        }
+    }
+
+    pub(crate) fn pid(&self, id: MemberId) -> Option<u32> {
+        self.pids.get(&id).copied()
+    }
+
+    pub(crate) fn started(&mut self, id: MemberId, pid: u32) {
+        self.pids.insert(id, pid);
+        self.changed = true;
+    }
+
+    pub(crate) fn exception(&mut self, id: MemberId) {
+        *self.exceptions.entry(id).or_default() += 1;
+        self.changed = true;
+    }
+
+    /// The end of a process is in the record of what follows from it.
+    pub(crate) fn record(&mut self, record: &Record) {
+        if matches!(record.cause, Cause::Exception(_) | Cause::NobodyReady(_)) {
+            return;
+        }
+        let id = record.member;
+        self.pids.remove(&id);
+        self.exceptions.remove(&id);
+        self.watchers.remove(&id);
+        if let Some(entry) = self.slots.get_mut(&id.slot()) {
+            entry.last_exit = Some(record.cause.to_string());
+        }
+        self.changed = true;
+    }
+
+    /// Takes over where a slot stands.
+    pub(crate) fn update(&mut self, slot: Slot, supervisor: &Supervisor) {
+        let (Some(entry), Some((seat, last, outgoing))) = (self.slots.get_mut(&slot), supervisor.stand(slot)) else {
+            return;
+        };
+        let last = last.unwrap_or(Incarnation::new(0));
+        let seated = match seat {
+            Seat::Starting { incarnation, .. } => (*incarnation, MemberState::Starting),
+            Seat::Ready { incarnation, .. } => (*incarnation, MemberState::Ready),
+            Seat::Leaving { .. } => (last, MemberState::Draining),
+            Seat::Unstarted | Seat::Waiting { .. } => (last, MemberState::Waiting),
+            Seat::Parked { .. } => (last, MemberState::Parked),
+            Seat::Vacant => (last, MemberState::Stopped),
+        };
+        let draining = outgoing.map(|incarnation| (incarnation, MemberState::Draining));
+        let members: Vec<_> = draining.chain([seated]).collect();
+        if entry.members != members {
+            entry.members = members;
+            self.changed = true;
+        }
+    }
+
+    /// Whether anything has changed since the last call.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whom a random message may go to.
+    pub(crate) fn ready(&self) -> Ready {
+        let mut ready = Ready::default();
+        for (slot, entry) in &self.slots {
+            if entry.members.iter().any(|(_, state)| *state == MemberState::Ready) {
+                ready.add(*slot);
+            }
+        }
+        ready
+    }
+
+    pub(crate) fn watch(&mut self, id: MemberId) {
+        if self.pids.contains_key(&id) {
+            self.watchers.insert(id);
+        }
+    }
+
+    /// Tells one who watches.
+    pub(crate) fn tell(&self, id: MemberId, routes: &Routes) {
+        if let Some(frame) = self.frame() {
+            routes.tell(id.slot(), SlotMsg::Roster(id, frame));
+        }
+    }
+
+    /// Tells all who watch.
+    pub(crate) fn tell_all(&self, routes: &Routes) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        let Some(frame) = self.frame() else { return };
+        for &id in &self.watchers {
+            routes.tell(id.slot(), SlotMsg::Roster(id, frame.clone()));
+        }
+    }
+
+    fn frame(&self) -> Option<Bytes> {
+        roster_frame(&self.roster()).inspect_err(|error| tracing::error!(%error, "the roster cannot be written")).ok()
+    }
+
+    fn roster(&self) -> Roster {
+        let mut members = Vec::new();
+        for (slot, entry) in &self.slots {
+            for (incarnation, state) in &entry.members {
+                let id = slot.member(*incarnation);
+                let mut status = MemberStatus::new(id, *state);
+                status.pid = self.pid(id);
+                status.exceptions = self.exceptions.get(&id).copied().unwrap_or(0);
+                status.last_exit = entry.last_exit.clone();
+                members.push(status);
+            }
+        }
+        Roster { master_pid: std::process::id(), members }
+    }
+}

@@ -1,0 +1,86 @@
+//! What an operator reads at night: one event for every start, ready, exception, exit, decision and stop, with fields to
+//! search by. Nothing is installed to print them: that is the program's business.
+
+use tracing::{error, info, warn};
+
+use crate::identity::MemberId;
+use crate::supervision::{Cause, Decision, Directive, Exception, LinkError, Outcome, Record, Urgency, Verdict};
+
+pub(crate) fn started(id: MemberId, pid: u32) {
+    info!(slot = %id.slot(), incarnation = id.incarnation().get(), pid, "member started");
+}
+
+pub(crate) fn ready(id: MemberId, pid: Option<u32>) {
+    info!(slot = %id.slot(), incarnation = id.incarnation().get(), pid, "member ready");
+}
+
+pub(crate) fn cluster_ready() {
+    info!("cluster ready");
+}
+
+pub(crate) fn exception(id: MemberId, pid: Option<u32>, exception: &Exception) {
+    let (slot, incarnation) = (id.slot(), id.incarnation().get());
+    warn!(%slot, incarnation, pid, cause = %exception, "exception in a member");
+}
+
+pub(crate) fn link_lost(id: MemberId, pid: Option<u32>, error: &LinkError) {
+    let (slot, incarnation) = (id.slot(), id.incarnation().get());
+    match error {
+        // The usual forerunner of an exit, which will say more.
+        LinkError::Closed => tracing::debug!(%slot, incarnation, pid, cause = %error, "link lost"),
+        LinkError::Protocol(_) | LinkError::Io(_) => warn!(%slot, incarnation, pid, cause = %error, "link lost"),
+    }
+}
+
+/// An exit and what follows, or another decision.
+pub(crate) fn record(record: &Record, pid: Option<u32>) {
+    let (slot, incarnation) = (record.member.slot(), record.member.incarnation().get());
+    let (cause, decision) = (&record.cause, &record.decision);
+    let exit = match cause {
+        Cause::Exception(_) | Cause::NobodyReady(_) => None,
+        Cause::Exited(exit) | Cause::Left(exit) | Cause::Overdue(_, exit) | Cause::Hurried(exit) => Some(exit),
+        Cause::BootFailed(failure) => Some(failure.exit()),
+        Cause::LinkLost(_, exit) => Some(exit),
+    };
+    let Some(exit) = exit else {
+        return match decision {
+            Decision::GiveUp => error!(%slot, incarnation, pid, %cause, %decision, "supervision gives up"),
+            Decision::Strategy(_) | Decision::AlreadyReplaced | Decision::Stopping | Decision::StartFailed => {
+                info!(%slot, incarnation, pid, %cause, %decision, "decision");
+            }
+        };
+    };
+    let age = tracing::field::debug(exit.age);
+    match decision {
+        Decision::StartFailed | Decision::GiveUp | Decision::Strategy(Directive::Escalate(_)) => {
+            error!(%slot, incarnation, pid, %cause, %decision, age, "member exited");
+        }
+        Decision::Strategy(Directive::Park { .. }) => {
+            error!(%slot, incarnation, pid, %cause, %decision, age, "member exited: restart limit reached");
+        }
+        Decision::Strategy(_) => warn!(%slot, incarnation, pid, %cause, %decision, age, "member exited"),
+        Decision::AlreadyReplaced | Decision::Stopping => {
+            info!(%slot, incarnation, pid, %cause, %decision, age, "member exited");
+        }
+    }
+}
+
+pub(crate) fn abandoned(id: MemberId, pid: Option<u32>) {
+    let (slot, incarnation) = (id.slot(), id.incarnation().get());
+    error!(%slot, incarnation, pid, "member was killed and does not go: nobody waits for it any more");
+}
+
+pub(crate) fn stop(urgency: Urgency, why: &str) {
+    match urgency {
+        Urgency::Graceful => info!(cause = why, "stop asked for"),
+        Urgency::Quick => warn!(cause = why, "quick stop asked for"),
+    }
+}
+
+pub(crate) fn finished(outcome: &Outcome) {
+    match &outcome.verdict {
+        Verdict::Stopped => info!("cluster stopped"),
+        Verdict::StartFailed(id, cause) => error!(slot = %id.slot(), %cause, "cluster failed to start"),
+        Verdict::GaveUp(reason) => error!(cause = %reason, "cluster gave up"),
+    }
+}

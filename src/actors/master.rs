@@ -1,0 +1,209 @@
+//! The root: it gives every fact to the core, has every action carried out, and keeps the one timer. It never waits for
+//! a member.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::{oneshot, watch};
+
+use super::blueprint::Blueprint;
+use super::board::Board;
+use super::journal;
+use super::messages::{MasterMsg, SlotMsg};
+use super::perform::perform;
+use super::routes::Routes;
+use super::slot::{SlotActor, SlotArguments};
+use crate::identity::{MemberId, Slot};
+use crate::process::{ProcessBackend, clock};
+use crate::supervision::{Dice, Event, Moment, Outcome, Plan, Reason, Supervisor, Verdict};
+
+pub(crate) struct Master;
+
+/// What the master is born with.
+pub(crate) struct MasterArguments {
+    pub(crate) plan: Plan,
+    pub(crate) blueprint: Arc<Blueprint>,
+    pub(crate) backend: Arc<dyn ProcessBackend>,
+    pub(crate) seed: u64,
+    /// Where the end is told.
+    pub(crate) finished: oneshot::Sender<Outcome>,
+}
+
+pub(crate) struct MasterState {
+    supervisor: Supervisor,
+    started: Instant,
+    routes: Arc<Routes>,
+    board: Board,
+    timer: watch::Sender<Option<Instant>>,
+    finished: Option<oneshot::Sender<Outcome>>,
+}
+
+#[ractor::actor(message = MasterMsg, state = MasterState, arguments = MasterArguments)]
+impl Master {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<MasterMsg>,
+        arguments: MasterArguments,
+    ) -> Result<MasterState, ActorProcessingErr> {
+        let MasterArguments { plan, blueprint, backend, seed, finished } = arguments;
+        let mut slots = BTreeMap::new();
+        for slot in plan.roles().iter().flat_map(|role| role.slots()) {
+            let seed = seed ^ (u64::from(slot.role().rank()) << 32) ^ (u64::from(slot.index()) << 40);
+            let arguments = SlotArguments {
+                slot,
+                blueprint: blueprint.clone(),
+                backend: backend.clone(),
+                master: myself.clone(),
+                dice: Dice::seeded(seed),
+            };
+            let (actor, _) = SlotActor::spawn_linked(None, SlotActor, arguments, myself.get_cell()).await?;
+            slots.insert(slot, actor);
+        }
+        let board = Board::new(slots.keys().copied());
+        let routes = Arc::new(Routes::new(slots));
+        routes.tell_all(|_| SlotMsg::Routes(routes.clone()));
+        let timer = watch::Sender::new(None);
+        tokio::spawn(ring(timer.subscribe(), myself.clone()));
+        let finished = Some(finished);
+        let supervisor = Supervisor::new(plan, seed);
+        let mut state = MasterState { supervisor, started: clock::now(), routes, board, timer, finished };
+        state.handle(Event::Boot, &myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<MasterMsg>,
+        message: MasterMsg,
+        state: &mut MasterState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            MasterMsg::Stop(urgency, why) => {
+                journal::stop(urgency, why);
+                state.handle(Event::Stop(urgency), &myself);
+            }
+            MasterMsg::DeadlinePassed => state.handle(Event::DeadlinePassed, &myself),
+            MasterMsg::Fact(event, permit) => {
+                state.note(&event);
+                state.handle(event, &myself);
+                drop(permit);
+            }
+            MasterMsg::Started(id, pid) => {
+                journal::started(id, pid);
+                state.board.started(id, pid);
+                state.publish();
+            }
+            MasterMsg::Watch(id) => {
+                state.board.watch(id);
+                state.board.tell(id, &state.routes);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<MasterMsg>,
+        event: SupervisionEvent,
+        state: &mut MasterState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(_, error) => {
+                state.fail(&format!("the actor of a slot failed: {error}"), &myself)
+            }
+            SupervisionEvent::ActorTerminated(..) => state.fail("the actor of a slot stopped", &myself),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl MasterState {
+    /// What happened is written down before what follows from it.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Ready(id) => journal::ready(*id, self.board.pid(*id)),
+            Event::Exception(id, exception) => {
+                journal::exception(*id, self.board.pid(*id), exception);
+                self.board.exception(*id);
+            }
+            Event::LinkLost(id, error) => journal::link_lost(*id, self.board.pid(*id), error),
+            Event::Exited(..) | Event::Boot | Event::Stop(_) | Event::DeadlinePassed => {}
+        }
+    }
+
+    fn handle(&mut self, event: Event, myself: &ActorRef<MasterMsg>) {
+        let now = clock::now();
+        let mut touched: BTreeSet<Slot> = member(&event).map(MemberId::slot).into_iter().collect();
+        let actions = self.supervisor.handle(event, Moment::from_start(now - self.started));
+        for action in actions {
+            touched.extend(super::perform::slot(&action));
+            if let Some(outcome) = perform(action, &self.routes, &mut self.board) {
+                self.finish(outcome, myself);
+            }
+        }
+        let due = self.supervisor.deadline().map(|due| self.started + due.since_start());
+        self.timer.send_if_modified(|armed| std::mem::replace(armed, due) != due);
+        for slot in touched {
+            self.board.update(slot, &self.supervisor);
+        }
+        self.publish();
+    }
+
+    /// Tells those who watch and those who pick at random, if anything has changed.
+    fn publish(&mut self) {
+        if self.board.take_changed() {
+            self.routes.set_ready(self.board.ready());
+            self.board.tell_all(&self.routes);
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome, myself: &ActorRef<MasterMsg>) {
+        journal::finished(&outcome);
+        if let Some(finished) = self.finished.take() {
+            let _ = finished.send(outcome);
+        }
+        myself.stop(None);
+    }
+
+    /// A fault of ours. Whoever waits for the end ends every process with us.
+    fn fail(&mut self, fault: &str, myself: &ActorRef<MasterMsg>) {
+        let reason = Reason::new(format!("internal error: {fault}"));
+        self.finish(Outcome { verdict: Verdict::GaveUp(reason), leftovers: Vec::new() }, myself);
+    }
+}
+
+fn member(event: &Event) -> Option<MemberId> {
+    match event {
+        Event::Ready(id) | Event::Exception(id, _) | Event::LinkLost(id, _) | Event::Exited(id, _) => Some(*id),
+        Event::Boot | Event::Stop(_) | Event::DeadlinePassed => None,
+    }
+}
+
+/// The one timer: rings when the moment that was asked for is here.
+async fn ring(mut armed: watch::Receiver<Option<Instant>>, master: ActorRef<MasterMsg>) {
+    loop {
+        let due = *armed.borrow_and_update();
+        let passed = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            changed = armed.changed() => if changed.is_err() { return },
+            () = passed => {
+                if master.cast(MasterMsg::DeadlinePassed).is_err() {
+                    return;
+                }
+                // Until the core has been told, it asks for the same moment.
+                if armed.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The actor that stands for one process: born when it is to be started, and at its end when it has ended. Its end is
+//! how the death is heard: as the supervision event that carries the record.
+
+use std::sync::Arc;
+
+use ractor::{ActorProcessingErr, ActorRef};
+
+use super::blueprint::Blueprint;
+use super::facts;
+use super::link::Listening;
+use super::messages::{Linked, MasterMsg, ProcessDown, ProcessMsg, SlotMsg};
+use super::routes::Routes;
+use crate::identity::MemberId;
+use crate::process::{ProcessBackend, ProcessControl, SpawnError, Spawned};
+use crate::supervision::{Dice, Event, Exception, Exit, LinkError};
+use crate::transport::{Books, Line, Said, Session};
+
+pub(crate) struct ProcessActor;
+
+/// What it takes to start a process, and to hear of it.
+pub(crate) struct Nest {
+    pub(crate) id: MemberId,
+    pub(crate) blueprint: Arc<Blueprint>,
+    pub(crate) backend: Arc<dyn ProcessBackend>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) master: ActorRef<MasterMsg>,
+    pub(crate) dice: Dice,
+}
+
+pub(crate) struct ProcessState {
+    nest: Nest,
+    line: Arc<Line>,
+    /// `None`: it does not exist yet.
+    control: Option<Arc<dyn ProcessControl>>,
+    /// To be killed as soon as it exists.
+    doomed: bool,
+    reported: Option<Exception>,
+    exit: Option<Exit>,
+}
+
+impl ProcessState {
+    /// How the process ended. `None`: it has not.
+    pub(crate) fn into_exit(self) -> Option<Exit> {
+        self.exit
+    }
+}
+
+#[ractor::actor(message = ProcessMsg, state = ProcessState, arguments = Nest)]
+impl ProcessActor {
+    async fn pre_start(&self, myself: ActorRef<ProcessMsg>, nest: Nest) -> Result<ProcessState, ActorProcessingErr> {
+        // The backend takes a millisecond: whoever starts this actor must not wait for it.
+        let spec = nest.blueprint.spec(nest.id);
+        let backend = nest.backend.clone();
+        tokio::spawn(async move {
+            let result = match spec {
+                Ok(spec) => backend.spawn(spec).await,
+                Err(error) => {
+                    let step = "failed to write its first words";
+                    Err(SpawnError { step, reason: error.to_string(), errno: None })
+                }
+            };
+            // Whoever asked has failed: dropped, it is ended.
+            let _ = myself.cast(ProcessMsg::Spawned(result));
+        });
+        let line = Arc::new(Line::default());
+        Ok(ProcessState { nest, line, control: None, doomed: false, reported: None, exit: None })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ProcessMsg>,
+        message: ProcessMsg,
+        state: &mut ProcessState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ProcessMsg::Spawned(Ok(spawned)) => state.hatched(spawned, &myself),
+            ProcessMsg::Spawned(Err(error)) => return state.end(facts::not_started(&error), &myself),
+            ProcessMsg::Said(said, permit) => {
+                let id = state.nest.id;
+                match said {
+                    Said::Hello | Said::Ack(_) => {}
+                    Said::Ready => state.nest.report(Event::Ready(id), permit),
+                    Said::Watch => state.nest.tell(MasterMsg::Watch(id)),
+                    Said::Exception(report) => {
+                        let exception = facts::exception(&report);
+                        state.reported = Some(exception.clone());
+                        if !report.leaving {
+                            state.nest.report(Event::Exception(id, exception), permit);
+                        }
+                    }
+                }
+            }
+            ProcessMsg::LinkLost(error) => {
+                state.line.close();
+                state.nest.report(Event::LinkLost(state.nest.id, error), None);
+            }
+            ProcessMsg::Ended(record) => {
+                let exit = facts::exit(record, state.reported.as_ref());
+                return state.end(exit, &myself);
+            }
+            ProcessMsg::Order(order) => state.line.control(|out| order.put(out)),
+            ProcessMsg::Kill => match &state.control {
+                Some(control) => control.kill(),
+                None => state.doomed = true,
+            },
+        }
+        Ok(())
+    }
+}
+
+impl ProcessState {
+    /// The process exists: from here on it is read from and written to.
+    fn hatched(&mut self, spawned: Spawned, myself: &ActorRef<ProcessMsg>) {
+        let Spawned { pid, control, exit, reader, writer, descriptors } = spawned;
+        let control: Arc<dyn ProcessControl> = Arc::from(control);
+        if self.doomed {
+            control.kill();
+        }
+        let books = Arc::new(Books::default());
+        let Nest { id, blueprint, routes, dice, .. } = &self.nest;
+        self.nest.tell(MasterMsg::Started(*id, pid));
+        let linked = Linked { id: *id, line: self.line.clone(), books: books.clone(), control: control.clone() };
+        routes.tell(id.slot(), SlotMsg::Linked(linked));
+        let session = Session::new(*id, blueprint.directory.clone(), blueprint.limits, books);
+        let (routes, process, dice) = (routes.clone(), myself.clone(), dice.clone());
+        tokio::spawn(Listening { id: *id, reader, exit, session, routes, process, dice }.run());
+        let (line, process) = (self.line.clone(), myself.clone());
+        tokio::spawn(async move {
+            if let Err(error) = line.write_to(writer).await {
+                // Where the reader has heard nothing yet, it will: a link is lost as a whole.
+                let _ = process.cast(ProcessMsg::LinkLost(match error.kind() {
+                    std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => LinkError::Closed,
+                    _ => LinkError::Io(error.to_string()),
+                }));
+            }
+            drop(descriptors);
+        });
+        self.control = Some(control);
+    }
+
+    /// The end of the process is the end of its actor: a failure, unless it was a clean one.
+    fn end(&mut self, exit: Exit, myself: &ActorRef<ProcessMsg>) -> Result<(), ActorProcessingErr> {
+        self.line.close();
+        if exit.is_clean() {
+            self.exit = Some(exit);
+            myself.stop(None);
+            return Ok(());
+        }
+        Err(Box::new(ProcessDown { id: self.nest.id, exit }))
+    }
+}
+
+impl Nest {
+    fn report(&self, event: Event, permit: Option<tokio::sync::OwnedSemaphorePermit>) {
+        self.tell(MasterMsg::Fact(event, permit));
+    }
+
+    /// A master that does not hear has failed, and this actor with it.
+    fn tell(&self, message: MasterMsg) {
+        let _ = self.master.cast(message);
+    }
+}

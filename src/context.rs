@@ -1,0 +1,178 @@
+//! What the code of a member holds: who it is, how it says that it is ready, and the way to everything else.
+
+use std::fmt;
+use std::future::Future;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+use crate::identity::{Incarnation, MemberId, Role, Slot};
+use crate::listener::{Listener, ListenerError};
+use crate::member::{Event, Inside, Member};
+use crate::messenger::Messenger;
+use crate::roster::Roster;
+use crate::transport::What;
+
+/// What a role function is given. Cheap to clone; every clone is the same member.
+#[derive(Clone)]
+pub struct Context {
+    member: Arc<Member>,
+    listeners: Arc<Vec<(String, OwnedFd)>>,
+}
+
+impl Context {
+    pub(crate) fn new(inside: Inside) -> Context {
+        Context { member: inside.member, listeners: Arc::new(inside.listeners) }
+    }
+
+    pub(crate) fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
+    /// Who this process is, for ever.
+    pub fn id(&self) -> MemberId {
+        self.member.id
+    }
+
+    /// The slot that it fills.
+    pub fn slot(&self) -> Slot {
+        self.member.id.slot()
+    }
+
+    /// Its role.
+    pub fn role(&self) -> Role {
+        self.member.id.role()
+    }
+
+    /// Which of the processes of its slot it is.
+    pub fn incarnation(&self) -> Incarnation {
+        self.member.id.incarnation()
+    }
+
+    /// Says that this member is ready: the roles after it may start, messages may come, its stderr is its master's.
+    ///
+    /// Register handlers before. Said again, it means nothing.
+    pub fn ready(&self) {
+        self.member.tell(Event::Ready);
+    }
+
+    /// Resolves when every member of the cluster has been ready at once, or at once when that has happened. Not if the
+    /// cluster ends before. Cancel-safe.
+    pub fn cluster_ready(&self) -> impl Future<Output = ()> + Send + use<> {
+        resolved(self.member.cluster_ready.subscribe())
+    }
+
+    /// Resolves when this member is to finish: the cluster stops, or it is being replaced after an exception, or its
+    /// master is lost. It has until its deadline. Cancel-safe.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        resolved(self.member.stopping.subscribe())
+    }
+
+    /// Whether [`stopping`](Context::stopping) has resolved.
+    pub fn is_stopping(&self) -> bool {
+        *self.member.stopping.borrow()
+    }
+
+    /// The way to the other members.
+    pub fn messenger(&self) -> Messenger {
+        Messenger::new(self.member.clone())
+    }
+
+    /// The listener, where one was declared, or the first of several.
+    ///
+    /// Each call gives another handle on the same socket and the same gate.
+    ///
+    /// # Errors
+    /// [`ListenerError::NotDeclared`] when the plan declares none; [`ListenerError::Io`] when the descriptor cannot be
+    /// copied or registered.
+    pub fn listener(&self) -> Result<Listener, ListenerError> {
+        let (_, socket) =
+            self.listeners.first().ok_or_else(|| ListenerError::NotDeclared { name: "listener".into() })?;
+        self.open(socket)
+    }
+
+    /// The listener of that name.
+    ///
+    /// # Errors
+    /// As of [`listener`](Context::listener).
+    pub fn listener_named(&self, name: &str) -> Result<Listener, ListenerError> {
+        let found = self.listeners.iter().find(|(declared, _)| declared == name);
+        let (_, socket) = found.ok_or_else(|| ListenerError::NotDeclared { name: name.into() })?;
+        self.open(socket)
+    }
+
+    fn open(&self, socket: &OwnedFd) -> Result<Listener, ListenerError> {
+        Listener::open(socket.as_fd().try_clone_to_owned()?, &self.member)
+    }
+
+    /// The slots of the cluster and how they are, now and from now on. Resolves with the first news from the master.
+    ///
+    /// Cancel-safe. Not before this member's link is up, and not at all once it is lost.
+    pub async fn members(&self) -> Members {
+        self.member.watch();
+        let mut roster = self.member.roster.subscribe();
+        // The sender is held by the member, which is held by this.
+        let _ = roster.wait_for(Option::is_some).await;
+        Members { roster }
+    }
+
+    /// Spawns a task that belongs to this member: in its span, and ended with it. A panic in it is an exception.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.member.runtime.spawn(task.instrument(self.member.span.clone()))
+    }
+
+    /// Reports that something went wrong which this process cannot be trusted to have survived. The same as a panic: a
+    /// worker stops accepting, is replaced at once, finishes and leaves; of an agent it is logged.
+    pub fn report_exception(&self, exception: impl fmt::Display) {
+        self.member.exception(What::Reported, exception.to_string());
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+async fn resolved(mut flag: watch::Receiver<bool>) {
+    if flag.wait_for(|&set| set).await.is_err() {
+        // The member is gone, and whoever waits with it.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The slots of the cluster and how they are, as the master last told.
+#[derive(Clone, Debug)]
+pub struct Members {
+    roster: watch::Receiver<Option<Roster>>,
+}
+
+impl Members {
+    /// What was told last.
+    pub fn current(&self) -> Roster {
+        self.roster.borrow().clone().unwrap_or_default()
+    }
+
+    /// Resolves when there is news since the last call, with it. Cancel-safe. Never, once the link is lost.
+    pub async fn changed(&mut self) -> Roster {
+        if self.roster.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.roster.borrow_and_update().clone().unwrap_or_default()
+    }
+
+    /// Resolves when `condition` holds, at once if it does, with the roster for which it did. Cancel-safe.
+    pub async fn wait_for(&mut self, mut condition: impl FnMut(&Roster) -> bool) -> Roster {
+        match self.roster.wait_for(|roster| roster.as_ref().is_some_and(&mut condition)).await {
+            Ok(roster) => roster.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

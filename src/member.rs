@@ -1,0 +1,30 @@
+//! The room where it comes together, in a member: what the master sends becomes events, handlers and answers; what user
+//! code does becomes frames; and the process keeps its own life in order.
+//!
+//! ```text
+//!  link (reads) ──► dispatch ── one task per action ──► handlers
+//!       │      └──► calls, credit, undelivered           │
+//!       └─ orders ─► Course ── Life (a table) ─► gate, exit code
+//!  panic hook, signals, watch thread ─┘
+//! ```
+
+mod busy;
+mod calls;
+mod credit;
+mod dispatch;
+mod enter;
+mod gate;
+mod life;
+mod link;
+mod shared;
+mod undelivered;
+
+pub(crate) use busy::Connection;
+pub(crate) use credit::NoCredit;
+pub use dispatch::AlreadyAnswered;
+pub(crate) use dispatch::{Consume, Consumed, Delivery, Reply, Task};
+pub(crate) use enter::{Inside, RoleFn, RoleFuture, RoleInside, enter};
+pub(crate) use gate::Position;
+pub(crate) use life::{Event, Habits};
+pub(crate) use shared::Member;
+pub use undelivered::{Lost, Undelivered};

@@ -1,0 +1,490 @@
+//! How members talk: the verbs of Egg's messenger, typed, bounded, and with an answer to every loss.
+//!
+//! All messages go by way of the master, which knows who is who and never looks inside. Between one sender and one slot
+//! they keep their order, whatever the verb. A message is delivered at most once; sent is not delivered: what is lost
+//! later comes back, see [`Messenger::undelivered`].
+
+mod body;
+mod handler;
+mod target;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{broadcast, mpsc};
+
+pub use body::Body;
+pub use handler::{Asynchronous, Ending, Handler, Message, Plain, Request};
+pub use target::{Recipient, Target};
+
+use crate::identity::{MemberId, Role, Slot};
+pub use crate::member::{AlreadyAnswered, Lost, Undelivered};
+use crate::member::{Member, NoCredit};
+pub use crate::transport::Reason;
+use crate::transport::{ACTION_LIMIT, Account, Address, Flags, Header, Kind, Lane, Outcome, charge};
+
+/// How long a call waits for its answer unless told otherwise.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many messages of a stream may wait for whoever reads it. The rest waits where all messages do.
+const STREAM: usize = 16;
+
+/// The way to the other members. Cheap to clone, and usable from any thread.
+#[derive(Clone)]
+pub struct Messenger {
+    member: Arc<Member>,
+}
+
+/// Why a message was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The plan has no such role or slot.
+    #[error("there is no such member: {0}")]
+    NoSuchMember(String),
+    /// That incarnation has ended.
+    #[error("{0} is gone")]
+    Gone(MemberId),
+    /// Too much is under way to that receiver. Only of the verbs that do not wait.
+    #[error("too much is under way to that receiver")]
+    Full,
+    /// The payload is over the limit of the cluster. The link lives.
+    #[error("a payload of {len} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// Its length.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The name of the action is empty, or longer than 255 bytes.
+    #[error("an action is named by 1 to 255 bytes, not {0}")]
+    BadAction(usize),
+    /// The value cannot be encoded.
+    #[error("the value cannot be encoded: {0}")]
+    Encode(String),
+    /// The link to the master is lost: this member is on its way out.
+    #[error("the link to the master is lost")]
+    Closed,
+}
+
+/// Why a message was not accepted by a verb that does not wait, and the message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct TrySendError<B> {
+    /// Why.
+    pub error: SendError,
+    /// What was to be sent.
+    pub body: B,
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// It was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// It was not answered, for this reason.
+    #[error("{0}")]
+    Undelivered(Reason),
+    /// The callee answered with an error: its text.
+    #[error("{0}")]
+    Failed(String),
+    /// The callee dropped it without an answer, by a panic or by its end.
+    #[error("the callee dropped the call")]
+    Dropped,
+    /// The answer is not what was expected.
+    #[error("the answer could not be decoded")]
+    Undecodable,
+}
+
+impl CallError {
+    /// Whether the deadline came before the answer. The callee may have acted on it.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, CallError::Undelivered(Reason::TimedOut))
+    }
+}
+
+impl Messenger {
+    pub(crate) fn new(member: Arc<Member>) -> Messenger {
+        Messenger { member }
+    }
+
+    /// Who sends by this.
+    pub fn id(&self) -> MemberId {
+        self.member.id
+    }
+
+    /// Sends to one, or to many: what all verbs below come down to.
+    ///
+    /// `Ok` when accepted for routing. Waits while too much is under way to that receiver; a group is waited for by
+    /// nobody: a member of it that has no room costs it its copy. Cancel-safe: dropped before it resolves, nothing was
+    /// sent.
+    ///
+    /// # Errors
+    /// Any [`SendError`] but [`SendError::Full`].
+    pub async fn send(&self, target: impl Into<Target>, action: &str, body: impl Body) -> Result<(), SendError> {
+        let to = self.check(target.into())?;
+        let parcel = self.pack(Kind::Message, to, action, &body)?;
+        match self.member.credit.take(parcel.account, charge(&parcel.header)).await {
+            Ok(()) => Ok(self.dispatch(parcel, action)),
+            Err(_) => Err(SendError::Closed),
+        }
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// Any [`SendError`], with the message.
+    pub fn try_send<B: Body>(&self, target: impl Into<Target>, action: &str, body: B) -> Result<(), TrySendError<B>> {
+        let parcel = self.check(target.into()).and_then(|to| self.pack(Kind::Message, to, action, &body));
+        let sent =
+            parcel.and_then(|parcel| match self.member.credit.try_take(parcel.account, charge(&parcel.header)) {
+                Ok(()) => Ok(self.dispatch(parcel, action)),
+                Err(NoCredit::Full) => Err(SendError::Full),
+                Err(NoCredit::Closed) => Err(SendError::Closed),
+            });
+        sent.map_err(|error| TrySendError { error, body })
+    }
+
+    /// Sends to every member, this one included.
+    ///
+    /// # Errors
+    /// As of [`send`](Messenger::send).
+    pub async fn broadcast(&self, action: &str, body: impl Body) -> Result<(), SendError> {
+        self.send(Target::All, action, body).await
+    }
+
+    /// Sends to every worker, this one included if it is one.
+    ///
+    /// # Errors
+    /// As of [`send`](Messenger::send).
+    pub async fn to_workers(&self, action: &str, body: impl Body) -> Result<(), SendError> {
+        self.send(Target::Role(Role::WORKER), action, body).await
+    }
+
+    /// Sends to the agent, also from the agent.
+    ///
+    /// # Errors
+    /// As of [`send`](Messenger::send).
+    pub async fn to_agent(&self, action: &str, body: impl Body) -> Result<(), SendError> {
+        self.send(Slot::agent(), action, body).await
+    }
+
+    /// Sends to one ready worker, chosen by the master, each as likely as the others.
+    ///
+    /// # Errors
+    /// As of [`send`](Messenger::send).
+    pub async fn to_random(&self, action: &str, body: impl Body) -> Result<(), SendError> {
+        self.send(Recipient::Random(Role::WORKER), action, body).await
+    }
+
+    /// Sends to whoever fills a slot, or to one process and no successor of it.
+    ///
+    /// # Errors
+    /// As of [`send`](Messenger::send).
+    pub async fn to(&self, recipient: impl Into<Recipient>, action: &str, body: impl Body) -> Result<(), SendError> {
+        self.send(Target::One(recipient.into()), action, body).await
+    }
+
+    /// Sends to every member of a role.
+    ///
+    /// # Errors
+    /// As of [`send`](Messenger::send).
+    pub async fn to_role(&self, role: impl AsRef<str>, action: &str, body: impl Body) -> Result<(), SendError> {
+        self.send(Target::Role(self.role(role.as_ref())?), action, body).await
+    }
+
+    /// The role of that name.
+    ///
+    /// # Errors
+    /// [`SendError::NoSuchMember`].
+    pub fn role(&self, name: &str) -> Result<Role, SendError> {
+        self.member.directory.role_named(name).ok_or_else(|| SendError::NoSuchMember(name.into()))
+    }
+
+    /// Whom `worker/1` or `worker/1#7` names.
+    ///
+    /// # Errors
+    /// [`SendError::NoSuchMember`].
+    pub fn resolve(&self, name: &str) -> Result<Recipient, SendError> {
+        let unknown = || SendError::NoSuchMember(name.into());
+        let (slot, incarnation) = match name.split_once('#') {
+            Some((slot, incarnation)) => (slot, Some(incarnation)),
+            None => (name, None),
+        };
+        let (role, index) = slot.split_once('/').ok_or_else(unknown)?;
+        let role = self.role(role).map_err(|_| unknown())?;
+        let index = index.parse().map_err(|_| unknown())?;
+        let slot = self.member.directory.slot(role.rank(), index).ok_or_else(unknown)?;
+        match incarnation.map(str::parse) {
+            None => Ok(slot.into()),
+            Some(Ok(number)) if number > 0 => Ok(slot.member(crate::identity::Incarnation::new(number)).into()),
+            Some(_) => Err(unknown()),
+        }
+    }
+
+    /// Has `handler` called with every message of this action. Further handlers of the same action are called after it,
+    /// one message after the other; those of other actions at the same time.
+    ///
+    /// A panic in it is an exception; an error that it returns is logged.
+    ///
+    /// # Panics
+    /// When the name of the action is empty.
+    pub fn on<T, M>(&self, action: &str, handler: impl Handler<T, M>)
+    where
+        T: DeserializeOwned + 'static,
+    {
+        self.register(action, handler, false);
+    }
+
+    /// The same for the first message only.
+    ///
+    /// # Panics
+    /// When the name of the action is empty.
+    pub fn once<T, M>(&self, action: &str, handler: impl Handler<T, M>)
+    where
+        T: DeserializeOwned + 'static,
+    {
+        self.register(action, handler, true);
+    }
+
+    fn register<T, M>(&self, action: &str, handler: impl Handler<T, M>, once: bool)
+    where
+        T: DeserializeOwned + 'static,
+    {
+        assert!(!action.is_empty(), "an action has a name");
+        self.member.dispatch.add(&self.member, action, handler::consume(action, handler, once));
+    }
+
+    /// The messages of this action, one after the other. Those that wait for whoever reads the stream are under way:
+    /// their senders wait, not this process's memory.
+    ///
+    /// # Panics
+    /// When the name of the action is empty.
+    pub fn stream<T>(&self, action: &str) -> Messages<T>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let (sender, messages) = mpsc::channel(STREAM);
+        self.on(action, move |message: Message<T>| {
+            let sender = sender.clone();
+            async move {
+                // Whoever read it has lost interest: the message is dealt with.
+                let _ = sender.send(message).await;
+            }
+        });
+        Messages { messages }
+    }
+
+    /// Answers calls of this action with what `handler` returns. Calls are begun in order and answered as they are done.
+    ///
+    /// The handler is dropped at the deadline of the call: nobody waits for its answer then. A panic in it is an
+    /// exception, and the caller hears [`CallError::Dropped`].
+    ///
+    /// # Errors
+    /// [`AlreadyAnswered`]: a call has one answer.
+    ///
+    /// # Panics
+    /// When the name of the action is empty.
+    pub fn answer<T, R, E, Fut>(
+        &self,
+        action: &str,
+        handler: impl Fn(Request<T>) -> Fut + Send + Sync + 'static,
+    ) -> Result<(), AlreadyAnswered>
+    where
+        T: DeserializeOwned + 'static,
+        R: Serialize,
+        E: fmt::Display,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+    {
+        assert!(!action.is_empty(), "an action has a name");
+        self.member.dispatch.set_reply(&self.member, action, handler::reply(handler))
+    }
+
+    /// Asks one member and waits for its answer, for up to [`CALL_TIMEOUT`].
+    ///
+    /// Cancel-safe in that nothing is left behind; the callee may have acted on it.
+    ///
+    /// # Errors
+    /// [`CallError`]: every call ends in an answer or in the reason why there is none.
+    pub async fn call<A>(&self, to: impl Into<Recipient>, action: &str, request: impl Body) -> Result<A, CallError>
+    where
+        A: DeserializeOwned + 'static,
+    {
+        self.call_within(CALL_TIMEOUT, to, action, request).await
+    }
+
+    /// The same for up to `deadline`, which counts from now and covers everything. Fractions of a millisecond are
+    /// rounded up.
+    ///
+    /// # Errors
+    /// As of [`call`](Messenger::call).
+    pub async fn call_within<A>(
+        &self,
+        deadline: Duration,
+        to: impl Into<Recipient>,
+        action: &str,
+        request: impl Body,
+    ) -> Result<A, CallError>
+    where
+        A: DeserializeOwned + 'static,
+    {
+        let to = self.check(Target::One(to.into()))?;
+        let mut parcel = self.pack(Kind::Call, to, action, &request)?;
+        let asked = async {
+            let mut pending = self.member.calls.open();
+            let millis = u32::try_from(deadline.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
+            (parcel.header.correlation, parcel.header.detail) = (pending.number(), millis);
+            let charged = self.member.credit.take(parcel.account, charge(&parcel.header)).await;
+            charged.map_err(|_| SendError::Closed)?;
+            self.dispatch(parcel, action);
+            pending.answer().await.ok_or(CallError::Send(SendError::Closed))
+        };
+        let timed_out = |_| CallError::Undelivered(Reason::TimedOut);
+        let answer = tokio::time::timeout(deadline, asked).await.map_err(timed_out)??;
+        match answer.outcome {
+            Outcome::Answered => body::decode(answer.raw, &answer.payload).ok_or(CallError::Undecodable),
+            Outcome::Failed => Err(CallError::Failed(String::from_utf8_lossy(&answer.payload).into_owned())),
+            Outcome::Dropped => Err(CallError::Dropped),
+            Outcome::Undelivered(reason) => Err(CallError::Undelivered(reason)),
+        }
+    }
+
+    /// What is lost of this member's messages, from now on.
+    pub fn undelivered(&self) -> UndeliveredMessages {
+        UndeliveredMessages { receiver: self.member.returns.listen() }
+    }
+
+    /// How many of this member's messages have come back undelivered.
+    pub fn undelivered_count(&self) -> u64 {
+        self.member.returns.count()
+    }
+
+    /// Whether `target` can be reached, as far as is known here.
+    fn check(&self, target: Target) -> Result<Address, SendError> {
+        let directory = &self.member.directory;
+        let known = |slot: Slot| match directory.has(slot) {
+            true => Ok(()),
+            false => Err(SendError::NoSuchMember(slot.to_string())),
+        };
+        let of_role = |role: Role| match directory.role(role.rank()) {
+            Some(_) => Ok(()),
+            None => Err(SendError::NoSuchMember(role.to_string())),
+        };
+        match target {
+            Target::One(Recipient::Slot(slot)) => known(slot)?,
+            Target::One(Recipient::Member(member)) => {
+                known(member.slot())?;
+                self.check_alive(member)?;
+            }
+            Target::One(Recipient::Random(role)) | Target::Role(role) => of_role(role)?,
+            Target::All => {}
+        }
+        Ok(target.into())
+    }
+
+    /// An incarnation that the roster has seen go will not come back. Where none was asked for, the master knows.
+    fn check_alive(&self, member: MemberId) -> Result<(), SendError> {
+        let roster = self.member.roster.borrow();
+        let Some(roster) = roster.as_ref() else { return Ok(()) };
+        let of_slot = || roster.members.iter().filter(|status| status.id.slot() == member.slot());
+        let latest = of_slot().map(|status| status.id.incarnation()).max();
+        let is_present = of_slot().any(|status| status.id == member && status.pid.is_some());
+        match latest.is_some_and(|latest| latest > member.incarnation()) && !is_present {
+            true => Err(SendError::Gone(member)),
+            false => Ok(()),
+        }
+    }
+
+    fn pack(&self, kind: Kind, to: Address, action: &str, body: &impl Body) -> Result<Parcel, SendError> {
+        if action.is_empty() || action.len() > ACTION_LIMIT {
+            return Err(SendError::BadAction(action.len()));
+        }
+        let (raw, payload) = body.encode().map_err(|error| SendError::Encode(error.to_string()))?;
+        let limit = self.member.limits.payload;
+        if payload.len() > limit {
+            return Err(SendError::TooLarge { len: payload.len(), limit });
+        }
+        let account = Account::of(Lane::Messages, to);
+        let account = account.ok_or_else(|| SendError::NoSuchMember(format!("{to:?}")))?;
+        let header = Header {
+            flags: Flags { raw, ..Flags::default() },
+            action_len: action.len() as u16,
+            payload_len: payload.len() as u32,
+            to,
+            ..Header::bare(kind)
+        };
+        Ok(Parcel { header, account, payload })
+    }
+
+    fn dispatch(&self, parcel: Parcel, action: &str) {
+        self.member.line.frame(parcel.header, action, parcel.payload);
+    }
+}
+
+impl fmt::Debug for Messenger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messenger").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// A message that lacks only its credit.
+struct Parcel {
+    header: Header,
+    account: Account,
+    payload: bytes::Bytes,
+}
+
+/// The messages of one action. See [`Messenger::stream`].
+#[derive(Debug)]
+pub struct Messages<T> {
+    messages: mpsc::Receiver<Message<T>>,
+}
+
+impl<T> Messages<T> {
+    /// The next one. `None`: the member is on its way out. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Message<T>> {
+        self.messages.recv().await
+    }
+}
+
+impl<T> Stream for Messages<T> {
+    type Item = Message<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message<T>>> {
+        self.messages.poll_recv(cx)
+    }
+}
+
+/// What is lost of a member's messages. See [`Messenger::undelivered`].
+#[derive(Debug)]
+pub struct UndeliveredMessages {
+    receiver: broadcast::Receiver<Undelivered>,
+}
+
+impl UndeliveredMessages {
+    /// The next one. `None`: the member is on its way out. Cancel-safe.
+    ///
+    /// Up to 1,024 wait for whoever listens; the number of those that did not is in the next one's `omitted`.
+    pub async fn next(&mut self) -> Option<Undelivered> {
+        let mut missed = 0;
+        loop {
+            match self.receiver.recv().await {
+                Ok(mut undelivered) => {
+                    undelivered.omitted += missed;
+                    return Some(undelivered);
+                }
+                Err(broadcast::error::RecvError::Lagged(count)) => missed += count,
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}

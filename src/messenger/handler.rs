@@ -1,0 +1,185 @@
+//! What can be registered for an action: functions and asynchronous ones, with or without a result.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::body::{Body, decode};
+use crate::identity::MemberId;
+use crate::member::{Consume, Consumed, Delivery, Member, Reply, Task};
+use crate::transport::{Flags, Header, Kind, Outcome, Reason};
+
+/// A message, as its handler gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message<T> {
+    /// Who sent it, as the master knows: nobody can send in another's name.
+    pub from: MemberId,
+    /// What it says.
+    pub body: T,
+}
+
+/// A call, as its handler gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Request<T> {
+    /// Who calls.
+    pub from: MemberId,
+    /// What is asked.
+    pub body: T,
+}
+
+/// How a handler can end: with nothing to say, or with an error, which is logged with the name of the action.
+pub trait Ending: Send + 'static {
+    #[doc(hidden)]
+    fn log(self, action: &str);
+}
+
+impl Ending for () {
+    fn log(self, _: &str) {}
+}
+
+impl<E: fmt::Display + Send + 'static> Ending for Result<(), E> {
+    fn log(self, action: &str) {
+        if let Err(error) = self {
+            tracing::error!(action, %error, "a handler failed");
+        }
+    }
+}
+
+/// What can handle messages with a body `T`: `Fn(Message<T>)`, or `Fn(Message<T>) -> impl Future`, each with or without
+/// a `Result`. `M` tells the two apart; it is inferred.
+pub trait Handler<T, M>: Send + Sync + 'static {
+    #[doc(hidden)]
+    fn call(&self, message: Message<T>, action: &Arc<str>) -> Option<Task>;
+}
+
+/// Marks handlers that are done when they return.
+#[derive(Debug)]
+pub struct Plain<R>(PhantomData<R>);
+
+/// Marks handlers that return a future.
+#[derive(Debug)]
+pub struct Asynchronous<F>(PhantomData<F>);
+
+impl<T, F, R> Handler<T, Plain<R>> for F
+where
+    F: Fn(Message<T>) -> R + Send + Sync + 'static,
+    R: Ending,
+{
+    fn call(&self, message: Message<T>, action: &Arc<str>) -> Option<Task> {
+        self(message).log(action);
+        None
+    }
+}
+
+impl<T, F, Fut> Handler<T, Asynchronous<Fut>> for F
+where
+    F: Fn(Message<T>) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Ending,
+{
+    fn call(&self, message: Message<T>, action: &Arc<str>) -> Option<Task> {
+        let (work, action) = (self(message), action.clone());
+        Some(Box::pin(async move { work.await.log(&action) }))
+    }
+}
+
+/// A handler without its types. `once`: it takes the first message that it can read, and no more.
+pub(super) fn consume<T, M, H>(action: &str, handler: H, once: bool) -> Arc<Consume>
+where
+    T: DeserializeOwned + 'static,
+    H: Handler<T, M>,
+{
+    let action: Arc<str> = action.into();
+    let used = AtomicBool::new(false);
+    Arc::new(move |delivery: &Delivery| {
+        if once && used.load(Ordering::Relaxed) {
+            return Consumed::Retired;
+        }
+        let Some(body) = decode(delivery.header.flags.raw, &delivery.payload()) else { return Consumed::Undecodable };
+        used.store(true, Ordering::Relaxed);
+        match handler.call(Message { from: delivery.from, body }, &action) {
+            Some(task) => Consumed::Later(task),
+            None => Consumed::Done,
+        }
+    })
+}
+
+/// A handler of calls without its types.
+pub(super) fn reply<T, R, E, H, Fut>(handler: H) -> Arc<Reply>
+where
+    T: DeserializeOwned + 'static,
+    R: Serialize,
+    E: fmt::Display,
+    H: Fn(Request<T>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<R, E>> + Send + 'static,
+{
+    Arc::new(move |delivery: Delivery| {
+        let answerer = Answerer::to(&delivery);
+        let Some(body) = decode(delivery.header.flags.raw, &delivery.payload()) else {
+            return Box::pin(answerer.give(Outcome::Undelivered(Reason::Undecodable), Bytes::new()));
+        };
+        let deadline = std::time::Duration::from_millis(delivery.header.detail.into());
+        let work = handler(Request { from: delivery.from, body });
+        Box::pin(async move {
+            // Nobody waits for the answer after the deadline. The master closes its books all the same.
+            let (outcome, payload) = match tokio::time::timeout(deadline, work).await {
+                Ok(result) => answer(result, answerer.member.limits.payload),
+                Err(_) => (Outcome::Undelivered(Reason::TimedOut), Bytes::new()),
+            };
+            answerer.give(outcome, payload).await;
+        })
+    })
+}
+
+/// What a handler's result is to its caller.
+fn answer<R: Serialize, E: fmt::Display>(result: Result<R, E>, limit: usize) -> (Outcome, Bytes) {
+    let failed = |error: String| (Outcome::Failed, Bytes::from(error));
+    match result {
+        Ok(value) => match (&value).encode() {
+            Ok((_, payload)) if payload.len() <= limit => (Outcome::Answered, payload),
+            Ok(_) => (Outcome::Undelivered(Reason::TooLarge), Bytes::new()),
+            Err(error) => failed(error.to_string()),
+        },
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+/// Gives a call its one answer. Dropped without, it says that: the caller always learns which.
+struct Answerer {
+    member: Arc<Member>,
+    header: Header,
+    answered: bool,
+}
+
+impl Answerer {
+    fn to(delivery: &Delivery) -> Answerer {
+        let header =
+            Header { to: delivery.header.from, correlation: delivery.header.correlation, ..Header::bare(Kind::Reply) };
+        Answerer { member: delivery.member.clone(), header, answered: false }
+    }
+
+    async fn give(mut self, outcome: Outcome, payload: Bytes) {
+        self.answered = true;
+        let header = Header { detail: outcome.to_detail(), flags: Flags::default(), ..self.header };
+        self.member.answer(header, "", payload).await;
+    }
+}
+
+impl Drop for Answerer {
+    fn drop(&mut self) {
+        if !self.answered {
+            let header = Header { detail: Outcome::Dropped.to_detail(), ..self.header };
+            let member = self.member.clone();
+            // A runtime that is shutting down takes no tasks: then the end of the process answers.
+            self.member.runtime.spawn(async move { member.answer(header, "", Bytes::new()).await });
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What is wrong with a plan: found before anything is bound or started.
+
+use std::time::Duration;
+
+/// What is wrong with a plan. It names the setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// No role has been declared.
+    #[error("the plan has no roles: declare an agent or workers")]
+    Empty,
+    /// A role was declared twice.
+    #[error("role {0} is declared twice")]
+    Twice(String),
+    /// The name of a role cannot be used: it is empty, too long, or has characters that addresses are made of.
+    #[error("role {0:?} cannot be called so: use letters, digits, '-' and '_', 64 at most")]
+    BadName(String),
+    /// A setting was made for a role that is not declared.
+    #[error("there are settings for role {0}, which is not declared")]
+    NoSuchRole(String),
+    /// A role has no members, or too many.
+    #[error("role {role} has {count} members: {allowed}")]
+    Count {
+        /// Which.
+        role: String,
+        /// How many.
+        count: usize,
+        /// How many it may have.
+        allowed: &'static str,
+    },
+    /// A time is zero, or longer than 30 days.
+    #[error("{setting} is {value:?}: it must be longer than nothing and at most 30 days")]
+    Time {
+        /// Which.
+        setting: String,
+        /// How long.
+        value: Duration,
+    },
+    /// A number is out of range.
+    #[error("{setting} is {value}: it must be {allowed}")]
+    Number {
+        /// Which.
+        setting: String,
+        /// How much.
+        value: i64,
+        /// How much it may be.
+        allowed: &'static str,
+    },
+    /// Two listeners have the same name, or there are more than 64.
+    #[error("listeners: {0}")]
+    Listeners(String),
+    /// A setting of the built-in strategy was made although another one decides.
+    #[error("role {role}: {setting} is a setting of the built-in strategy, and another one decides")]
+    IdleSetting {
+        /// Which role.
+        role: String,
+        /// Which setting.
+        setting: &'static str,
+    },
+}

@@ -1,0 +1,82 @@
+//! Who is here and how they are: what members, operators and tests may see of a cluster.
+
+use std::fmt;
+
+use crate::identity::{MemberId, Role};
+
+/// The members of a cluster as they were at one moment, in the order of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Roster {
+    /// The process of the master.
+    pub master_pid: u32,
+    /// One entry for each slot, and one more for each process that drains beside its successor.
+    pub members: Vec<MemberStatus>,
+}
+
+impl Roster {
+    /// How many members of `role` are ready.
+    pub fn ready(&self, role: Role) -> usize {
+        let ready = |member: &&MemberStatus| member.id.role() == role && member.state == MemberState::Ready;
+        self.members.iter().filter(ready).count()
+    }
+
+    /// The members of `role`.
+    pub fn of(&self, role: Role) -> impl Iterator<Item = &MemberStatus> {
+        self.members.iter().filter(move |member| member.id.role() == role)
+    }
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberStatus {
+    /// Its slot and the number of its process: the present one, or the latest of an empty slot.
+    pub id: MemberId,
+    /// Its process. `None`: there is none.
+    pub pid: Option<u32>,
+    /// What it does.
+    pub state: MemberState,
+    /// How many processes the slot has had before this one.
+    pub restarts: u32,
+    /// How many exceptions this process has reported. More than none, and still ready: it is not well.
+    pub exceptions: u32,
+    /// How the latest process of the slot ended. `None`: none has.
+    pub last_exit: Option<String>,
+}
+
+impl MemberStatus {
+    pub(crate) fn new(id: MemberId, state: MemberState) -> MemberStatus {
+        let restarts = id.incarnation().get().saturating_sub(1);
+        MemberStatus { id, pid: None, state, restarts, exceptions: 0, last_exit: None }
+    }
+}
+
+/// What a member does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemberState {
+    /// Its process was started and has not said ready.
+    Starting,
+    /// It serves.
+    Ready,
+    /// It finishes what it has begun, and leaves.
+    Draining,
+    /// It has no process until it is started, for the first time or again.
+    Waiting,
+    /// It failed too often: it is tried again later, if at all.
+    Parked,
+    /// It has no process and will have none.
+    Stopped,
+}
+
+impl fmt::Display for MemberState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MemberState::Starting => "starting",
+            MemberState::Ready => "ready",
+            MemberState::Draining => "draining",
+            MemberState::Waiting => "waiting",
+            MemberState::Parked => "parked",
+            MemberState::Stopped => "stopped",
+        })
+    }
+}
