@@ -33,7 +33,7 @@ use tokio::sync::{Mutex, Notify};
 
 /// Serves a small web page from several processes.
 #[derive(Clone, Debug, Parser)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where to listen: HOST:PORT, or unix:PATH.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
     listen: String,
@@ -50,7 +50,7 @@ pub struct Options {
 
 /// A restart limit, or none.
 #[derive(Clone, Copy, Debug)]
-pub struct Limit(Option<Intensity>);
+pub(crate) struct Limit(Option<Intensity>);
 
 fn limit(text: &str) -> Result<Limit, String> {
     if text == "off" {
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 /// The plan: one agent, and workers that share a port.
-pub fn cluster(options: Options) -> Hatchery {
+pub(crate) fn cluster(options: Options) -> Hatchery {
     let Options { listen, workers, restart_limit, orphan_grace } = options;
     let limit = move |role: &mut RoleSettings| {
         if let Some(Limit(limit)) = restart_limit {
@@ -135,7 +135,8 @@ async fn agent(cx: Context) -> hatchery::Result<()> {
     if cx.incarnation() == hatchery::Incarnation::FIRST {
         let listener = cx.listener()?.local_addr()?;
         let roster = cx.members().await.current();
-        let pids = |role| roster.of(role).filter_map(|member| member.pid).map(|pid| pid.to_string()).collect::<Vec<_>>();
+        let pids =
+            |role| roster.of(role).filter_map(|member| member.pid).map(|pid| pid.to_string()).collect::<Vec<_>>();
         let (agent, workers) = (pids(Role::AGENT).join(","), pids(Role::WORKER).join(","));
         println!("ready {} master={} agent={agent} workers={workers}", url(&listener), roster.master_pid);
     }
@@ -240,6 +241,7 @@ struct Code {
     code: i32,
 }
 
+#[allow(clippy::disallowed_methods, reason = "what the library may not do, its user may")]
 async fn exit(Query(Code { code }): Query<Code>) -> String {
     std::process::exit(code)
 }

@@ -28,6 +28,7 @@ impl Context {
         Context { member: inside.member, listeners: Arc::new(inside.listeners) }
     }
 
+    #[cfg(feature = "axum")]
     pub(crate) fn member(&self) -> &Arc<Member> {
         &self.member
     }

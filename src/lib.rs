@@ -11,9 +11,7 @@ pub mod identity;
 mod listener;
 mod member;
 pub mod messenger;
-mod plan_error;
 pub mod process;
-mod role;
 pub mod roster;
 mod run;
 pub mod supervision;
@@ -21,13 +19,11 @@ mod transport;
 
 pub use context::{Context, Members};
 pub use error::{BoxError, Result};
-pub use hatchery::{Hatchery, per_core};
+pub use hatchery::{Hatchery, PlanError, RoleSettings, per_core};
 pub use identity::{Incarnation, MemberId, Role, Slot};
 pub use listener::{Listener, ListenerError, LocalAddr, PeerAddr, Sharing, Stream, TokioListener};
 pub use messenger::{CallError, Message, Messenger, Reason, Recipient, Request, SendError, Target, Undelivered};
-pub use plan_error::PlanError;
 pub use process::{Address, Contained, contain, contain_future};
-pub use role::RoleSettings;
 pub use roster::{MemberState, MemberStatus, Roster};
 
 pub use bytes::Bytes;

@@ -134,7 +134,10 @@ impl Messenger {
         let to = self.check(target.into())?;
         let parcel = self.pack(Kind::Message, to, action, &body)?;
         match self.member.credit.take(parcel.account, charge(&parcel.header)).await {
-            Ok(()) => Ok(self.dispatch(parcel, action)),
+            Ok(()) => {
+                self.dispatch(parcel, action);
+                Ok(())
+            }
             Err(_) => Err(SendError::Closed),
         }
     }
@@ -147,7 +150,10 @@ impl Messenger {
         let parcel = self.check(target.into()).and_then(|to| self.pack(Kind::Message, to, action, &body));
         let sent =
             parcel.and_then(|parcel| match self.member.credit.try_take(parcel.account, charge(&parcel.header)) {
-                Ok(()) => Ok(self.dispatch(parcel, action)),
+                Ok(()) => {
+                    self.dispatch(parcel, action);
+                    Ok(())
+                }
                 Err(NoCredit::Full) => Err(SendError::Full),
                 Err(NoCredit::Closed) => Err(SendError::Closed),
             });

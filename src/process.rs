@@ -11,7 +11,7 @@
 //! ```
 
 mod backend;
-mod black_box;
+pub(crate) mod black_box;
 pub(crate) mod boot;
 pub(crate) mod clock;
 mod descendants;

@@ -20,7 +20,7 @@ pub(crate) fn exit(record: ExitRecord, reported: Option<&Exception>) -> Exit {
         Some(Exception::new(ExceptionKind::Panic, printable(text)))
     };
     let exception = match record.status {
-        Found::Code(PANICKED) | Found::Signal { number: ABORTED, .. } => panic().or_else(|| reported.cloned()),
+        Found::Code(PANICKED) | Found::Signal { number: ABORTED, .. } => panic(),
         Found::Code(EXCEPTION) => reported.cloned().or_else(panic),
         Found::Code(_) | Found::Signal { .. } | Found::Stolen => None,
     };

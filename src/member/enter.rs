@@ -22,7 +22,7 @@ use crate::identity::{Incarnation, MemberId, Role};
 use crate::process::settle::{self, SettleError, Settled};
 use crate::process::signals::MemberSignals;
 use crate::process::watch::{self, Watch};
-use crate::process::{catch, install_hook};
+use crate::process::{black_box, catch, install_hook};
 use crate::transport::{Directory, Hello, Limits, Order, Report, Welcome, WelcomeError, What, put_bare};
 
 /// What a program declares of one role, as far as its members are concerned.
@@ -163,6 +163,7 @@ impl Prepared {
         // Nothing more comes over it in this mode of sharing; closed, it would say that nothing can.
         let _channel = boot.channel;
         let black_box = File::from(boot.black_box);
+        let survived = black_box.try_clone().map_err(os("failed to copy the black box"))?;
         install_hook(black_box, move |message| told.exception(What::Panic, message));
 
         let body = async {
@@ -182,6 +183,7 @@ impl Prepared {
                 member: member.clone(),
                 watch,
                 stderr,
+                black_box: survived,
                 cancel: Some(cancel),
                 patience: role.stop_timeout,
                 pending: Pending::default(),
@@ -234,6 +236,7 @@ struct Course {
     watch: Watch,
     /// What to put in the place of the captured stderr, once ready.
     stderr: Option<OwnedFd>,
+    black_box: File,
     cancel: Option<oneshot::Sender<()>>,
     patience: Duration,
     pending: Pending,
@@ -244,6 +247,19 @@ struct Course {
 struct Pending {
     quiet: bool,
     deadline: Option<tokio::time::Instant>,
+    /// When the latest panic turns out not to have been the end.
+    survived: Option<tokio::time::Instant>,
+}
+
+/// A process that dies of a panic does so within this time of it.
+const SURVIVED: Duration = Duration::from_secs(1);
+
+/// Ends at that moment; without one, never.
+async fn at(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Course {
@@ -251,19 +267,24 @@ impl Course {
     async fn run(mut self, mut events: mpsc::Receiver<Event>, mut signals: MemberSignals) -> i32 {
         loop {
             let busy = self.member.busy.clone();
-            let (await_quiet, deadline) = (self.pending.quiet, self.pending.deadline);
+            let Pending { quiet, deadline, survived } = self.pending;
             let event = tokio::select! {
                 biased;
                 Some(event) = events.recv() => event,
                 () = signals.terminated() => Event::Terminated,
-                () = async { tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)).await },
-                    if deadline.is_some() => {
+                () = at(deadline) => {
                     self.pending.deadline = None;
                     Event::Overdue
                 }
-                () = busy.quiet(), if await_quiet => {
+                () = busy.quiet(), if quiet => {
                     self.pending.quiet = false;
                     Event::Quiet
+                }
+                () = at(survived) => {
+                    self.pending.survived = None;
+                    // It will not be the cause of another end.
+                    black_box::write(&self.black_box, "");
+                    continue;
                 }
             };
             if event == Event::Orphaned {
@@ -292,6 +313,9 @@ impl Course {
             }
             Step::Report(report) => {
                 tracing::error!(parent: &member.span, exception = report.text, "exception");
+                if report.what == What::Panic {
+                    self.pending.survived = Some(tokio::time::Instant::now() + SURVIVED);
+                }
                 member.line.control(|out| report.put(out));
             }
             Step::Pause => member.gate.pause_at_once(),

@@ -48,18 +48,23 @@ pub(super) fn decode<T: DeserializeOwned + 'static>(raw: bool, payload: &Bytes) 
 mod tests {
     use super::*;
 
+    /// As the verbs take it: by value.
+    fn encode(body: impl Body) -> (bool, Bytes) {
+        body.encode().expect("plain data")
+    }
+
     #[test]
     fn bytes_travel_as_they_are_and_values_as_values() {
         let bytes = Bytes::from_static(b"as it is");
-        let (raw, payload) = bytes.encode().expect("there is nothing to encode");
+        let (raw, payload) = encode(bytes.clone());
         assert!(raw && payload.as_ptr() == bytes.as_ptr());
         assert_eq!(decode::<Bytes>(raw, &payload), Some(bytes.clone()));
         assert_eq!(decode::<String>(raw, &payload), None);
-        let (raw, payload) = (&("text", 7u32)).encode().expect("plain data");
+        let (raw, payload) = encode(&("text", 7u32));
         assert!(!raw);
         assert_eq!(decode::<(String, u32)>(raw, &payload), Some(("text".into(), 7)));
         // A reference to bytes is a value like any other.
-        let (raw, payload) = (&bytes).encode().expect("plain data");
+        let (raw, payload) = encode(&bytes);
         assert!(!raw);
         assert_eq!(decode::<Bytes>(raw, &payload), Some(bytes));
     }

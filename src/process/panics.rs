@@ -98,13 +98,21 @@ pub(crate) fn install_hook(black_box: File, tell: impl Fn(String) + Send + Sync 
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if DEPTH.get() == 0 {
-            let message = describe(info);
+            let mut message = describe(info);
+            // The runtime's own panics on the way to an abort: what led to them says more.
+            if CONSEQUENCES.iter().any(|consequence| message.ends_with(consequence))
+                && let Some(cause) = black_box::read(&black_box)
+            {
+                message = format!("{cause}, then {message}");
+            }
             black_box::write(&black_box, &message);
             tell(message);
         }
         previous(info);
     }));
 }
+
+const CONSEQUENCES: [&str; 2] = ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
 
 fn describe(info: &PanicHookInfo<'_>) -> String {
     let text = text(info.payload());

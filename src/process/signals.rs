@@ -85,8 +85,11 @@ fn ignored() -> Vec<SignalKind> {
     const FPE: i32 = 8;
     const SEGV: i32 = 11;
     const PIPE: i32 = 13;
-    (1..32)
-        .filter(|number| mask & (1 << (number - 1)) != 0 && ![ILL, FPE, SEGV, PIPE].contains(number))
+    // The C library keeps these two for its threads.
+    const RESERVED: [i32; 2] = [32, 33];
+    let untouchable = |number: &i32| [ILL, FPE, SEGV, PIPE].contains(number) || RESERVED.contains(number);
+    (1..=64)
+        .filter(|number| mask & (1 << (number - 1)) != 0 && !untouchable(number))
         .map(SignalKind::from_raw)
         .collect()
 }

@@ -125,10 +125,10 @@ fn walk(seed: u64) -> World {
             }
             _ => happening(&mut world, &mut dice, &old),
         };
-        if let Event::Exited(id, _) = &event {
-            if world.living.remove(id).is_some() {
-                world.exits += 1;
-            }
+        if let Event::Exited(id, _) = &event
+            && world.living.remove(id).is_some()
+        {
+            world.exits += 1;
         }
         old.push(event.clone());
         let actions = supervisor.handle(event, now);

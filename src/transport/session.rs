@@ -328,13 +328,13 @@ impl Cutter {
                 Destination::Role(_) | Destination::All | Destination::Nowhere(_) => None,
             };
             let joined = slot.and_then(|slot| latest.get(&slot)).map(|&at| &mut pieces[at]);
-            if let Some(piece) = joined.filter(|piece| piece.key == key && range.len() < SHARE) {
-                if let Bulk::Copied(bytes) = &mut piece.bulk {
-                    bytes.extend_from_slice(&chunk[range]);
-                    piece.frames += frames;
-                    piece.charge += charge;
-                    continue;
-                }
+            if let Some(piece) = joined.filter(|piece| piece.key == key && range.len() < SHARE)
+                && let Bulk::Copied(bytes) = &mut piece.bulk
+            {
+                bytes.extend_from_slice(&chunk[range]);
+                piece.frames += frames;
+                piece.charge += charge;
+                continue;
             }
             match slot {
                 Some(slot) => {

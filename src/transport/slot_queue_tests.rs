@@ -14,8 +14,6 @@ use super::line::Line;
 use super::reason::{Outcome, Reason};
 use super::returns::Effect;
 use super::run::Run;
-use super::run::tests::numbers;
-use super::session::Books;
 use super::slot_queue::SlotQueue;
 use crate::identity::{Incarnation, MemberId, Slot};
 
@@ -333,7 +331,7 @@ fn the_latest_roster_replaces_the_one_that_waits_and_keeps_to_its_place() {
         bytes.freeze()
     };
     let mut desk = Desk::ready();
-    let mut told = |desk: &mut Desk, number| desk.queue.roster(worker(1), roster(number), desk.now, &mut desk.out);
+    let told = |desk: &mut Desk, number| desk.queue.roster(worker(1), roster(number), desk.now, &mut desk.out);
     told(&mut desk, 1);
     told(&mut desk, 2);
     desk.arrive(message(&[3]));
