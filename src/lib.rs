@@ -15,6 +15,7 @@ pub mod process;
 pub mod roster;
 mod run;
 pub mod supervision;
+mod text;
 mod transport;
 
 pub use context::{Context, Members};

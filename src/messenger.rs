@@ -290,7 +290,7 @@ impl Messenger {
         Messages { messages }
     }
 
-    /// Answers calls of this action with what `handler` returns. Calls are begun in order and answered as they are done.
+    /// Answers calls of this action with what `handler` returns, [`Bytes`](bytes::Bytes) as they are. Calls are begun in order and answered as they are done.
     ///
     /// The handler is dropped at the deadline of the call: nobody waits for its answer then. A panic in it is an
     /// exception, and the caller hears [`CallError::Dropped`].
@@ -307,7 +307,7 @@ impl Messenger {
     ) -> Result<(), AlreadyAnswered>
     where
         T: DeserializeOwned + 'static,
-        R: Serialize,
+        R: Serialize + 'static,
         E: fmt::Display,
         Fut: Future<Output = Result<R, E>> + Send + 'static,
     {

@@ -32,6 +32,14 @@ impl Body for Bytes {
     }
 }
 
+/// The same for a value whose type was left to a handler: bytes are known by it.
+pub(super) fn encode_owned<T: Serialize + 'static>(value: &T) -> Result<(bool, Bytes), CodecError> {
+    match (value as &dyn Any).downcast_ref::<Bytes>() {
+        Some(bytes) => bytes.clone().encode(),
+        None => Body::encode(&value),
+    }
+}
+
 /// The value of a payload. Bytes that were sent as they are come out as they are, and as nothing else.
 pub(super) fn decode<T: DeserializeOwned + 'static>(raw: bool, payload: &Bytes) -> Option<T> {
     if !raw {
@@ -63,6 +71,9 @@ mod tests {
         let (raw, payload) = encode(&("text", 7u32));
         assert!(!raw);
         assert_eq!(decode::<(String, u32)>(raw, &payload), Some(("text".into(), 7)));
+        let (raw, payload) = encode_owned(&bytes).expect("there is nothing to encode");
+        assert!(raw && payload.as_ptr() == bytes.as_ptr());
+        assert_eq!(encode_owned(&7u32).expect("plain data"), encode(&7u32));
         // A reference to bytes is a value like any other.
         let (raw, payload) = encode(&bytes);
         assert!(!raw);

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::body::{Body, decode};
+use super::body::{decode, encode_owned};
 use crate::identity::MemberId;
 use crate::member::{Consume, Consumed, Delivery, Member, Reply, Task};
+use crate::text::cut;
 use crate::transport::{Flags, Header, Kind, Outcome, Reason};
 
 /// A message, as its handler gets it.
@@ -55,6 +56,11 @@ impl<E: fmt::Display + Send + 'static> Ending for Result<(), E> {
 
 /// What can handle messages with a body `T`: `Fn(Message<T>)`, or `Fn(Message<T>) -> impl Future`, each with or without
 /// a `Result`. `M` tells the two apart; it is inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle messages",
+    note = "a handler is a function of one `Message<T>`, whose type is written out",
+    note = "it returns `()`, `Result<(), impl Display>`, or a future of one of them"
+)]
 pub trait Handler<T, M>: Send + Sync + 'static {
     #[doc(hidden)]
     fn call(&self, message: Message<T>, action: &Arc<str>) -> Option<Task>;
@@ -116,7 +122,7 @@ where
 pub(super) fn reply<T, R, E, H, Fut>(handler: H) -> Arc<Reply>
 where
     T: DeserializeOwned + 'static,
-    R: Serialize,
+    R: Serialize + 'static,
     E: fmt::Display,
     H: Fn(Request<T>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<R, E>> + Send + 'static,
@@ -124,31 +130,46 @@ where
     Arc::new(move |delivery: Delivery| {
         let answerer = Answerer::to(&delivery);
         let Some(body) = decode(delivery.header.flags.raw, &delivery.payload()) else {
-            return Box::pin(answerer.give(Outcome::Undelivered(Reason::Undecodable), Bytes::new()));
+            return Box::pin(answerer.give(Answer::without(Reason::Undecodable)));
         };
         let deadline = std::time::Duration::from_millis(delivery.header.detail.into());
         let work = handler(Request { from: delivery.from, body });
         Box::pin(async move {
             // Nobody waits for the answer after the deadline. The master closes its books all the same.
-            let (outcome, payload) = match tokio::time::timeout(deadline, work).await {
-                Ok(result) => answer(result, answerer.member.limits.payload),
-                Err(_) => (Outcome::Undelivered(Reason::TimedOut), Bytes::new()),
+            let answer = match tokio::time::timeout(deadline, work).await {
+                Ok(result) => Answer::of(result, answerer.member.limits.payload),
+                Err(_) => Answer::without(Reason::TimedOut),
             };
-            answerer.give(outcome, payload).await;
+            answerer.give(answer).await;
         })
     })
 }
 
 /// What a handler's result is to its caller.
-fn answer<R: Serialize, E: fmt::Display>(result: Result<R, E>, limit: usize) -> (Outcome, Bytes) {
-    let failed = |error: String| (Outcome::Failed, Bytes::from(error));
-    match result {
-        Ok(value) => match (&value).encode() {
-            Ok((_, payload)) if payload.len() <= limit => (Outcome::Answered, payload),
-            Ok(_) => (Outcome::Undelivered(Reason::TooLarge), Bytes::new()),
-            Err(error) => failed(error.to_string()),
-        },
-        Err(error) => failed(error.to_string()),
+struct Answer {
+    outcome: Outcome,
+    raw: bool,
+    payload: Bytes,
+}
+
+impl Answer {
+    fn of<R: Serialize + 'static, E: fmt::Display>(result: Result<R, E>, limit: usize) -> Answer {
+        match result.map(|value| encode_owned(&value)) {
+            Ok(Ok((raw, payload))) if payload.len() <= limit => Answer { outcome: Outcome::Answered, raw, payload },
+            Ok(Ok(_)) => Answer::without(Reason::TooLarge),
+            Ok(Err(error)) => Answer::failed(&error.to_string(), limit),
+            Err(error) => Answer::failed(&error.to_string(), limit),
+        }
+    }
+
+    /// Of a text that is too long the beginning says most.
+    fn failed(text: &str, limit: usize) -> Answer {
+        let payload = Bytes::copy_from_slice(cut(text, limit).as_bytes());
+        Answer { outcome: Outcome::Failed, raw: false, payload }
+    }
+
+    fn without(reason: Reason) -> Answer {
+        Answer { outcome: Outcome::Undelivered(reason), raw: false, payload: Bytes::new() }
     }
 }
 
@@ -166,10 +187,11 @@ impl Answerer {
         Answerer { member: delivery.member.clone(), header, answered: false }
     }
 
-    async fn give(mut self, outcome: Outcome, payload: Bytes) {
+    async fn give(mut self, answer: Answer) {
         self.answered = true;
-        let header = Header { detail: outcome.to_detail(), flags: Flags::default(), ..self.header };
-        self.member.answer(header, "", payload).await;
+        let flags = Flags { raw: answer.raw, ..Flags::default() };
+        let header = Header { detail: answer.outcome.to_detail(), flags, ..self.header };
+        self.member.answer(header, "", answer.payload).await;
     }
 }
 

@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
+use crate::text::cut;
+
 /// Room for a panic message and its place; a longer one is cut.
 const SIZE: usize = 4096;
 
@@ -25,13 +27,10 @@ pub(crate) fn create() -> io::Result<OwnedFd> {
 /// Replaces what is in it. One system call, so that two threads that fail at once do not mix their texts. There is
 /// nobody to tell if it fails.
 pub(crate) fn write(file: &File, text: &str) {
-    let mut end = text.len().min(SIZE - HEAD);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut record = Vec::with_capacity(HEAD + end);
-    record.extend((end as u32).to_le_bytes());
-    record.extend(&text.as_bytes()[..end]);
+    let text = cut(text, SIZE - HEAD);
+    let mut record = Vec::with_capacity(HEAD + text.len());
+    record.extend((text.len() as u32).to_le_bytes());
+    record.extend(text.as_bytes());
     let _ = file.write_at(&record, 0);
 }
 

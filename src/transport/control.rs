@@ -9,6 +9,7 @@ use super::account::Account;
 use super::frame;
 use super::header::{Header, Kind, WireError};
 use crate::identity::MemberId;
+use crate::text::cut;
 
 /// What this version speaks. Both ends are the same build, unless somebody runs another program in our name.
 pub(crate) const PROTOCOL: u16 = 1;
@@ -81,14 +82,11 @@ pub(crate) enum What {
 
 impl Report {
     pub(crate) fn put(&self, into: &mut BytesMut) {
-        let mut end = self.text.len().min(TEXT_LIMIT);
-        while !self.text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let mut body = BytesMut::with_capacity(2 + end);
+        let text = cut(&self.text, TEXT_LIMIT);
+        let mut body = BytesMut::with_capacity(2 + text.len());
         body.put_u8(self.what as u8);
         body.put_u8(u8::from(self.leaving));
-        body.put_slice(&self.text.as_bytes()[..end]);
+        body.put_slice(text.as_bytes());
         frame::put(into, Header::bare(Kind::Exception), "", &body);
     }
 

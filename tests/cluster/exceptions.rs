@@ -2,7 +2,7 @@
 
 use libtest_mimic::Trial;
 
-use crate::harness::{is_alive, probe, scenario, until, until_gone, web};
+use crate::harness::{is_alive, probe, until, until_gone, web};
 use crate::{http, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -12,7 +12,6 @@ pub fn trials() -> Vec<Trial> {
             nobody_is_refused,
         ),
         trial("scenario 12: one that does not finish in time is killed with its descendants", drain_deadline),
-        trial("scenario 14: a handler of the agent that fails is logged, and the agent stays", agent_handlers),
         trial("P04: an exception of the agent changes nothing but a count", agent_exceptions),
         trial("P05: a worker that reports an exception has its successor first, and counts once", successor_first),
         trial("every exception of a worker that is ready leads to a successor", every_worker_exception),
@@ -70,19 +69,6 @@ fn drain_deadline() {
     assert!(ended.contains("decision=replaced before"), "{ended}");
     children.into_iter().for_each(until_gone);
     cluster.stop();
-}
-
-fn agent_handlers() {
-    let mut cluster = scenario("handlers").ready();
-    let pid = cluster.pid_of("agent/0#1");
-    for outcome in ["throw: dropped", "reject: failed: no", "string: failed: just a text", "unknown: no handler"] {
-        cluster.said(&format!("worker/0#1 {outcome}"));
-    }
-    cluster.said("a handler failed action=\"reject\" error=no");
-    cluster.said("asked to throw");
-    assert!(is_alive(pid));
-    assert_eq!(cluster.stop().code(), Some(0));
-    assert_eq!(cluster.count("agent/0#2"), 0);
 }
 
 fn agent_exceptions() {

@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use self::lines::Lines;
-pub use self::processes::{descriptors, is_alive, proc_status, send, threads, until_gone, with_argument, zombies_of};
+use self::processes::descendants_called;
+pub use self::processes::{
+    descriptors, is_alive, orphan_end, proc_status, send, threads, until_gone, with_argument, zombies_of,
+};
 use crate::http;
 
 /// Long enough for the slowest machine: a wait that takes this long has failed.
@@ -57,7 +60,11 @@ pub struct Start {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     user: Option<u32>,
+    stdin: Stdio,
 }
+
+/// The variable by which descendants that are not members can be told.
+const TOKEN: &str = "HATCHERY_TEST";
 
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
@@ -70,6 +77,7 @@ pub fn scenario(name: &str) -> Start {
         arguments: Vec::new(),
         environment: Vec::new(),
         user: None,
+        stdin: Stdio::null(),
     }
 }
 
@@ -118,17 +126,25 @@ impl Start {
         self
     }
 
+    pub fn stdin(mut self, stdin: Stdio) -> Start {
+        self.stdin = stdin;
+        self
+    }
+
     pub fn spawn(self) -> Cluster {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let token = format!("--token={}-{number}", std::process::id());
         let mut words = self.through.iter().map(OsStr::new).chain([self.program.as_os_str()]);
         let mut command = Command::new(words.next().expect("the program is one"));
         command.args(words).arg("--scenario").arg(&self.scenario).arg(&token).args(&self.arguments);
-        command.env("RUST_BACKTRACE", "0").envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+            .env(TOKEN, &token)
+            .env("RUST_BACKTRACE", "0")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(user) = self.user {
             command.uid(user).current_dir("/");
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(self.stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it can be started");
         let stdout = Lines::read(child.stdout.take().expect("it is piped"));
         let stderr = Lines::read(child.stderr.take().expect("it is piped"));
@@ -238,6 +254,11 @@ impl Cluster {
     /// The processes of the cluster, the master included.
     pub fn processes(&self) -> Vec<u32> {
         with_argument(&self.token)
+    }
+
+    /// How many programs called `sleep` are its descendants.
+    pub fn sleepers(&self) -> usize {
+        descendants_called("sleep", &format!("{TOKEN}={}", self.token))
     }
 
     /// Its members.

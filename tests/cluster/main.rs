@@ -16,8 +16,12 @@ mod tracer;
 mod web;
 
 mod exceptions;
+mod messages;
+mod orphans;
+mod processes;
 mod restarts;
 mod start;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -30,7 +34,15 @@ fn main() -> ExitCode {
     }
     // Orphans come to us, so that their exit codes can be read.
     nix::sys::prctl::set_child_subreaper(true).expect("it is allowed to all");
-    let trials = [start::trials(), exceptions::trials(), restarts::trials()];
+    let trials = [
+        start::trials(),
+        exceptions::trials(),
+        restarts::trials(),
+        stop::trials(),
+        orphans::trials(),
+        processes::trials(),
+        messages::trials(),
+    ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
 

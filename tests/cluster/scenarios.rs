@@ -1,22 +1,28 @@
 //! The clusters that the stories are told about.
 
+mod messages;
 mod probe;
+
+use std::process::ExitCode;
 
 use clap::Parser;
 use hatchery::{Context, Hatchery};
-use std::process::ExitCode;
 
 use crate::web;
 
 /// Runs a scenario as whatever this process is in it.
 pub fn run(name: &str, arguments: &[String]) -> ExitCode {
-    let own = arguments.iter().filter(|argument| !argument.starts_with("--token="));
+    // Prints the events of the master, and those of members with the spans that they are in.
+    if arguments.iter().any(|argument| argument == "--trace") {
+        crate::tracer::install();
+    }
+    let own = arguments.iter().filter(|argument| !argument.starts_with("--token=") && *argument != "--trace");
     let parsed = || std::iter::once("scenario".to_owned()).chain(own.clone().cloned());
     match name {
         "web" => web::cluster(web::Options::parse_from(parsed())).run(),
         "probe" => probe::cluster(probe::Probe::parse_from(parsed())).run(),
+        "messages" => messages::cluster(messages::Options::parse_from(parsed())).run(),
         "roles" => roles().run(),
-        "handlers" => handlers().run(),
         other => panic!("no scenario is called {other}"),
     }
 }
@@ -25,54 +31,6 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
 fn roles() -> Hatchery {
     let script = |cx| probe::act(cx, "sleep:30 ready stopping".into());
     Hatchery::new().role("cache", 1, script).workers(2, script).role("mailer", 1, script).agent(script).program("roles")
-}
-
-/// An agent with handlers that fail in every way, and a worker that tells how it was answered.
-fn handlers() -> Hatchery {
-    use hatchery::{CallError, Message, Request, Slot};
-
-    crate::tracer::install();
-    async fn agent(cx: Context) -> hatchery::Result<()> {
-        say(&cx, format!("pid {}", std::process::id()));
-        let messenger = cx.messenger();
-        messenger.on("throw", |_: Message<()>| {
-            if true {
-                panic!("asked to throw")
-            }
-        });
-        messenger.on("reject", |_: Message<()>| async { Err::<(), _>("no") });
-        messenger.answer("throw", |_: Request<()>| async {
-            if true {
-                panic!("asked to throw")
-            }
-            Ok::<(), String>(())
-        })?;
-        messenger.answer("reject", |_: Request<()>| async { Err::<(), _>("no") })?;
-        messenger.answer("string", |_: Request<()>| async { Err::<(), _>("just a text".to_owned()) })?;
-        cx.ready();
-        Ok(())
-    }
-    async fn worker(cx: Context) -> hatchery::Result<()> {
-        tell_cluster_ready(&cx);
-        cx.ready();
-        let messenger = cx.messenger();
-        for action in ["throw", "reject", "string", "unknown"] {
-            if action != "string" {
-                messenger.to_agent(action, &()).await?;
-            }
-            let outcome = match messenger.call::<()>(Slot::agent(), action, &()).await {
-                Ok(()) => "answered".into(),
-                Err(CallError::Dropped) => "dropped".into(),
-                Err(CallError::Failed(text)) => format!("failed: {text}"),
-                Err(CallError::Undelivered(hatchery::Reason::NoHandler)) => "no handler".into(),
-                Err(other) => format!("{other:?}"),
-            };
-            say(&cx, format!("{action}: {outcome}"));
-        }
-        cx.stopping().await;
-        Ok(())
-    }
-    Hatchery::new().agent(agent).workers(1, worker).program("handlers")
 }
 
 /// Says something on stdout, in one line, with who says it.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::until;
@@ -16,6 +17,16 @@ pub fn with_argument(argument: &str) -> Vec<u32> {
             line.split(|&byte| byte == 0).any(|part| part == argument.as_bytes())
         })
         .collect()
+}
+
+/// How many processes of this name have this in their environment.
+pub fn descendants_called(name: &str, variable: &str) -> usize {
+    let is_it = |pid: &u32| {
+        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        comm.trim() == name && environment.split(|&byte| byte == 0).any(|part| part == variable.as_bytes())
+    };
+    all_processes().filter(is_it).count()
 }
 
 fn all_processes() -> impl Iterator<Item = u32> {
@@ -70,6 +81,17 @@ pub fn threads(pid: u32) -> Vec<String> {
 /// Sends a signal. That there is no such process is no error.
 pub fn send(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid as i32), signal);
+}
+
+/// How an orphan ended. Orphans are handed to this process.
+#[track_caller]
+pub fn orphan_end(pid: u32) -> WaitStatus {
+    until(&format!("orphan {pid} ends"), || match waitpid(Pid::from_raw(pid as i32), Some(WaitPidFlag::WNOHANG)) {
+        // Not ours yet, or still alive.
+        Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => None,
+        Ok(status) => Some(status),
+        Err(error) => panic!("waitpid: {error}"),
+    })
 }
 
 /// Waits until the process is gone.

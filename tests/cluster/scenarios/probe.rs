@@ -1,10 +1,13 @@
 //! Members that do what a script says.
 
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use clap::Parser;
 use hatchery::supervision::{Backoff, Intensity, OnException};
 use hatchery::{Context, Hatchery, MemberState, RoleSettings};
+use nix::sys::socket::{Shutdown, getsockopt, shutdown, sockopt};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 use super::{say, tell_cluster_ready};
 
@@ -51,17 +54,11 @@ pub struct Probe {
     executable: Option<String>,
     #[arg(long)]
     threads: Option<usize>,
-    /// Prints the events of the master, and those of members with the spans that they are in.
-    #[arg(long)]
-    trace: bool,
     #[arg(long)]
     capture_stderr: bool,
 }
 
 pub fn cluster(probe: Probe) -> Hatchery {
-    if probe.trace {
-        crate::tracer::install();
-    }
     let millis = |millis: Option<u64>| millis.map(Duration::from_millis);
     let Probe { workers, orphan_grace, threads, capture_stderr, .. } = probe;
     let (ready, stop, give_up) = (millis(probe.ready_timeout), millis(probe.stop_timeout), millis(probe.give_up_after));
@@ -214,16 +211,17 @@ pub async fn act(cx: Context, script: String) -> hatchery::Result<()> {
                 let of = |name: &str| std::env::var(name).unwrap_or_else(|_| "none".into());
                 say(&cx, format!("PROBE={} NOTIFY_SOCKET={}", of("PROBE"), of("NOTIFY_SOCKET")));
             }
-            "child" => drop(
-                tokio::task::spawn_blocking({
-                    let (cx, command) = (cx.clone(), what.replace('_', " "));
-                    move || {
-                        let child = std::process::Command::new("sh").arg("-c").arg(command).spawn().expect("a shell");
-                        say(&cx, format!("child {}", child.id()));
-                    }
-                })
-                .await,
-            ),
+            "child" => {
+                let command = what.replace('_', " ");
+                let mut child = std::process::Command::new("sh").arg("-c").arg(command).spawn().expect("a shell");
+                say(&cx, format!("child {}", child.id()));
+                std::thread::spawn(move || child.wait());
+            }
+            "leak" => leak(),
+            "address" => {
+                let address = cx.listener()?.local_addr()?;
+                say(&cx, format!("listens on {address}"));
+            }
             other => panic!("no step is called {other}"),
         }
     }
@@ -251,13 +249,10 @@ fn applies<'a>(cx: &Context, step: &'a str) -> Option<&'a str> {
 
 /// Shuts the link down without ending the process.
 fn cut_link() {
-    for fd in own_descriptors() {
-        let is_link = nix::sys::socket::getsockopt(&fd, nix::sys::socket::sockopt::PeerCredentials)
-            .is_ok_and(|peer| peer.pid() == std::os::unix::process::parent_id() as i32);
-        if is_link {
-            nix::sys::socket::shutdown(std::os::fd::AsRawFd::as_raw_fd(&fd), nix::sys::socket::Shutdown::Both)
-                .expect("it is open");
-        }
+    let master = std::os::unix::process::parent_id() as i32;
+    let is_link = |fd: &OwnedFd| getsockopt(fd, sockopt::PeerCredentials).is_ok_and(|peer| peer.pid() == master);
+    for link in own_descriptors().iter().filter(|fd| is_link(fd)) {
+        shutdown(link.as_raw_fd(), Shutdown::Both).expect("it is open");
     }
 }
 
@@ -269,11 +264,17 @@ fn allocate() {
     }
 }
 
+/// Leaves copies of all descriptors to whatever this process starts.
+fn leak() {
+    for fd in own_descriptors() {
+        rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty()).expect("it is open");
+        std::mem::forget(fd);
+    }
+}
+
 /// Copies of all descriptors of this process.
-pub fn own_descriptors() -> Vec<std::os::fd::OwnedFd> {
-    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-    let own: Pid = getpid();
-    let own = pidfd_open(own, PidfdFlags::empty()).expect("it is alive");
+pub fn own_descriptors() -> Vec<OwnedFd> {
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).expect("it is alive");
     let entries = std::fs::read_dir("/proc/self/fd").expect("it is mounted");
     let numbers: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     numbers.into_iter().filter_map(|number| pidfd_getfd(&own, number, PidfdGetfdFlags::empty()).ok()).collect()

@@ -1,0 +1,203 @@
+//! How members talk, also while some of them die.
+
+use std::collections::HashMap;
+
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+
+use crate::harness::{Cluster, is_alive, proc_status, scenario, send, until, until_gone, web};
+use crate::trial;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("scenario 20: each verb reaches those whom it names, each once", counts),
+        trial("a random worker is a ready one, each as likely as the others", || well("dice", "agent/0#1")),
+        trial("every verb does what it says", || well("verbs", "worker/0#1")),
+        trial("what cannot be sent is refused at once, and the link lives", || well("refused", "agent/0#1")),
+        trial("what is lost comes back with the reason", || well("returned", "agent/0#1")),
+        trial("messages wait for a member that starts, and keep their order", || kept("early", "worker/0#1")),
+        trial("messages wait for a member that restarts, and keep their order", || kept("restart", "worker/0#2")),
+        trial("bytes arrive as they were, through a master that cannot read them", || well("raw", "agent/0#1")),
+        trial("from one to another there is one order, whatever the verb", order),
+        trial("while receivers are killed every message arrives or comes back, none twice", storm),
+        trial("P09: what a member said before its end is heard before its end", said_before_the_end),
+        trial("scenario 14: a handler of the agent that fails is logged, and the agent stays", failing_handlers),
+        trial("the web example sends by every verb, and says what went wrong", web_example),
+    ]
+}
+
+fn case(name: &str) -> Cluster {
+    scenario("messages").arg("--case", name).flag("--trace").spawn()
+}
+
+/// The driver of the case has found all as it must be.
+fn well(name: &str, driver: &str) {
+    let mut cluster = case(name);
+    cluster.said(&format!("{driver} all is well"));
+    // Some of them block for ever: no part of the story.
+    cluster.signal(Signal::SIGTERM);
+    cluster.said("stop asked for");
+    cluster.signal(Signal::SIGTERM);
+    cluster.wait_code(0);
+}
+
+fn counts() {
+    let mut cluster = case("counts");
+    let total = 9 + 6 + 3 + 6;
+    until("all have arrived", || (cluster.count(" got ") >= total).then_some(()));
+    for (action, from, expected) in [
+        ("broadcast", "", 9),
+        ("workers", "agent", 2),
+        ("workers", "worker", 4),
+        ("agent", "agent", 1),
+        ("agent", "worker", 2),
+        ("role", "", 6),
+    ] {
+        assert_eq!(cluster.count(&format!("got {action} from {from}")), expected, "{action} from {from}");
+    }
+    assert_eq!(cluster.stop().code(), Some(0));
+    assert_eq!(cluster.count(" got "), total, "and no more");
+}
+
+/// The numbers that a member got, in the order of their arrival.
+fn received(cluster: &Cluster, member: &str) -> Vec<u32> {
+    let prefix = format!("{member} got ");
+    let lines = cluster.lines();
+    let numbers = lines.iter().filter_map(|line| line.strip_prefix(&prefix)?.split(' ').next()?.parse().ok());
+    numbers.collect()
+}
+
+fn kept(name: &str, receiver: &str) {
+    let mut cluster = case(name);
+    cluster.said("agent/0#1 0 came back");
+    let expected: Vec<u32> = if name == "early" { (0..=200).collect() } else { (0..200).collect() };
+    assert_eq!(received(&cluster, receiver), expected);
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn order() {
+    let mut cluster = case("order");
+    cluster.said("worker/0#1 0 came back");
+    assert_eq!(received(&cluster, "worker/1#1"), (0..4000).collect::<Vec<u32>>());
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn storm() {
+    let mut cluster = case("storm");
+    cluster.said("ready for tests");
+    let senders = ["worker/0#1", "worker/1#1"];
+    let mut kills = 0;
+    until("both have sent all", || {
+        for slot in ["worker/2", "worker/3"] {
+            let lines = cluster.lines();
+            let latest = lines.iter().rev().find(|line| line.contains(&format!("member ready slot={slot} ")));
+            let pid = latest.and_then(|line| line.rsplit("pid=").next()?.parse().ok());
+            if let Some(pid) = pid.filter(|&pid| is_alive(pid)) {
+                send(pid, Signal::SIGKILL);
+                kills += 1;
+            }
+        }
+        let done = senders.iter().all(|sender| cluster.count(&format!("{sender} has sent all")) == 1);
+        // The last calls need a receiver that lives.
+        let all_sent = senders
+            .iter()
+            .all(|sender| cluster.lines().iter().any(|line| line.starts_with(sender) && line.contains("has sent")));
+        (done || all_sent || kills >= 60).then_some(())
+    });
+    for sender in senders {
+        cluster.said(&format!("{sender} has sent all"));
+    }
+    assert_eq!(cluster.stop().code(), Some(0));
+    for sender in senders {
+        let mut delivered: HashMap<u32, usize> = HashMap::new();
+        let mut came_back: HashMap<u32, bool> = HashMap::new();
+        for line in cluster.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                [_, "got", number, "from", from] if from == sender => {
+                    *delivered.entry(number.parse().expect("a number")).or_default() += 1;
+                }
+                [from, "back", number, ref rest @ ..] if from == sender => {
+                    let unseen = rest[0] == "unseen:";
+                    let twice = came_back.insert(number.parse().expect("a number"), unseen);
+                    assert_eq!(twice, None, "{number} came back twice");
+                    assert!(line.ends_with("omitted 0"), "{line}");
+                }
+                _ => {}
+            }
+        }
+        for number in 0..1000 {
+            let (arrived, back) = (delivered.get(&number).copied().unwrap_or(0), came_back.get(&number));
+            match (arrived, back) {
+                (1, None | Some(false)) | (0, Some(_)) => {}
+                other => panic!("{number} of {sender}: {other:?} after {kills} kills"),
+            }
+        }
+        assert!(!came_back.is_empty(), "{kills} kills, and nothing was lost: that shows nothing");
+    }
+}
+
+fn said_before_the_end() {
+    let mut cluster = case("last-words");
+    until_gone(cluster.pid_of("worker/0#1"));
+    let master = proc_status(cluster.master()).expect("it is there");
+    assert!(master["State"].starts_with('T'), "it cannot have heard: {}", master["State"]);
+    cluster.signal(Signal::SIGCONT);
+    let exit = cluster.said("member exited slot=worker/0 incarnation=1");
+    assert!(exit.contains("exited with code 3"), "{exit}");
+    until("all have arrived", || (received(&cluster, "agent/0#1").len() == 100).then_some(()));
+    assert_eq!(received(&cluster, "agent/0#1"), (0..100).collect::<Vec<u32>>());
+    cluster.said("worker/0#2 cluster is ready");
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn failing_handlers() {
+    let mut cluster = case("handlers");
+    let pid = cluster.pid_of("agent/0#1");
+    for outcome in ["throw: dropped", "reject: failed: no", "string: failed: just a text", "unknown: no handler"] {
+        cluster.said(&format!("worker/0#1 {outcome}"));
+    }
+    cluster.said("a handler failed action=\"reject\" error=no");
+    cluster.said("asked to throw");
+    assert!(is_alive(pid));
+    assert_eq!(cluster.stop().code(), Some(0));
+    assert_eq!(cluster.count("agent/0#2"), 0);
+}
+
+fn web_example() {
+    let mut cluster = web(2).ready();
+    for to in ["all", "workers", "agent", "random", "worker/1", "worker/1%231"] {
+        let response = cluster.get(&format!("/send?to={to}&text=hi"));
+        assert_eq!(response.status, 200, "{to}: {}", response.body);
+    }
+    let inbox = |response: crate::http::Response| -> Vec<serde_json::Value> {
+        serde_json::from_str(&response.body).expect("a list")
+    };
+    until("the agent has its two", || (inbox(cluster.get("/agent/inbox")).len() == 2).then_some(()));
+    let workers: Vec<u32> = cluster.status()[1..].iter().filter_map(|member| member.pid).collect();
+    // All, the workers twice, the two that name it, and the random one.
+    until("the workers have theirs", || {
+        let mut texts = HashMap::new();
+        while texts.len() < 2 {
+            let response = cluster.get("/inbox");
+            texts.insert(response.worker(), inbox(response).len());
+        }
+        let counts: Vec<usize> = workers.iter().map(|pid| texts[pid]).collect();
+        (counts == [2, 5] || counts == [3, 4]).then_some(())
+    });
+    let first = &inbox(cluster.get("/inbox"))[0];
+    assert_eq!(first["text"], "hi");
+    assert!(first["from"].as_str().is_some_and(|from| from.starts_with("worker/")), "{first}");
+    for (to, status) in [("worker/9", 404), ("mailer", 404), ("worker/1%237", 409), ("agent/0", 200), ("worker/x", 404)]
+    {
+        let response = cluster.get(&format!("/send?to={to}&text=hi"));
+        assert_eq!(response.status, status, "{to}: {}", response.body);
+    }
+    send(workers[1], Signal::SIGKILL);
+    cluster.until_ready("worker/1", 2);
+    let gone = cluster.get("/send?to=worker/1%231&text=hi");
+    assert_eq!((gone.status, gone.body.contains("gone")), (409, true), "{}", gone.body);
+    let long = cluster.get(&format!("/send?to=agent&text={}", "x".repeat(60_000)));
+    assert_eq!(long.status, 200, "{}", long.body);
+    assert_eq!(cluster.stop().code(), Some(0));
+}

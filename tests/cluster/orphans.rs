@@ -1,0 +1,106 @@
+//! What becomes of the members when their master is killed.
+
+use std::net::TcpListener;
+use std::time::Instant;
+
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+
+use crate::harness::{Cluster, Start, orphan_end, probe, send, until, web};
+use crate::{http, trial};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("scenario 17: members of a killed master finish, say why, and are gone", finish),
+        trial("P12: members that cannot run are gone as well", cannot_run),
+        trial("P12: nor do descendants stay, wherever they went and whatever they hold", descendants),
+        trial("P12: a member that has not become one yet is gone at once", while_booting),
+        trial("an orphan answers what it has accepted", drains),
+    ]
+}
+
+/// Kills the master, and waits until nobody is left: not longer than the grace and a second.
+fn orphan(cluster: &mut Cluster, grace: u64) {
+    cluster.signal(Signal::SIGKILL);
+    let killed = Instant::now();
+    cluster.wait();
+    until("nobody is left", || cluster.processes().is_empty().then_some(()));
+    let took = killed.elapsed().as_millis();
+    assert!(took < u128::from(grace) + 1000, "the last was gone after {took} ms");
+    cluster.expect_nobody();
+}
+
+fn graced(start: Start, grace: u64) -> Start {
+    start.arg("--orphan-grace", grace)
+}
+
+fn finish() {
+    let script = "cleanup ready stopping sleep:100 say:finished";
+    let mut cluster = graced(probe(script, script).arg("--workers", 4), 5000).ready();
+    let members = cluster.members();
+    assert_eq!(members.len(), 5);
+    orphan(&mut cluster, 5000);
+    for member in ["agent/0#1", "worker/0#1", "worker/1#1", "worker/2#1", "worker/3#1"] {
+        for said in ["is stopping", "finished", "cleaned up"] {
+            cluster.said(&format!("{member} {said}"));
+        }
+    }
+    for member in members {
+        assert!(matches!(orphan_end(member), WaitStatus::Exited(_, 110)), "{member}");
+    }
+}
+
+fn cannot_run() {
+    // Of each kind one: that does not heed, that spins, that sleeps where nothing wakes it, and one stopped by a signal.
+    let worker = "ready cluster 0?stopping 0?forever 1?spin 2?block:600000 3?stopping";
+    let mut cluster =
+        graced(probe("ready cluster spin", worker).arg("--workers", 4).arg("--listen", "127.0.0.1:0"), 300).ready();
+    let members = cluster.members();
+    send(cluster.pid_of("worker/3#1"), Signal::SIGSTOP);
+    orphan(&mut cluster, 300);
+    for member in members {
+        let end = orphan_end(member);
+        assert!(matches!(end, WaitStatus::Exited(_, 110)), "the thread that watches can always run: {end:?}");
+    }
+}
+
+fn descendants() {
+    let worker = "leak child:sleep_600 child:setsid_sleep_600 child:(setsid_sleep_600_&) ready stopping";
+    let mut cluster = graced(web_like(worker), 300).ready();
+    let port: u16 = cluster.said("listens on ").rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    until("all three are there", || (cluster.sleepers() >= 3).then_some(()));
+    orphan(&mut cluster, 300);
+    assert_eq!(cluster.sleepers(), 0);
+    TcpListener::bind(("127.0.0.1", port)).expect("the port is free at once");
+}
+
+fn web_like(worker: &str) -> Start {
+    probe("ready", &format!("address {worker}")).arg("--listen", "127.0.0.1:0")
+}
+
+fn while_booting() {
+    for script in ["sleep:600000", "block:600000", "spin"] {
+        let mut cluster = graced(probe("ready", script).arg("--workers", 3), 300).spawn();
+        cluster.said("worker/2#1 pid");
+        orphan(&mut cluster, 300);
+    }
+}
+
+fn drains() {
+    let mut cluster = graced(web(2), 5000).ready();
+    let port = cluster.port();
+    let members = cluster.members();
+    let mut slow = http::Connection::open(port).expect("it listens");
+    slow.ask("/slow?ms=500").expect("it listens");
+    let mut idle = http::Connection::open(port).expect("it listens");
+    idle.get("/").expect("it answers");
+    cluster.signal(Signal::SIGKILL);
+    let answer = slow.answer().expect("what was accepted is answered");
+    assert_eq!(answer.status, 200);
+    orphan(&mut cluster, 5000);
+    for member in members {
+        assert!(matches!(orphan_end(member), WaitStatus::Exited(_, 110)), "{member}");
+    }
+    TcpListener::bind(("127.0.0.1", port)).expect("the port is free at once");
+}

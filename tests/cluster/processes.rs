@@ -1,0 +1,72 @@
+//! What members start, and what becomes of it.
+
+use libtest_mimic::Trial;
+use nix::sys::signal::Signal;
+
+use crate::harness::{
+    Cluster, descriptors, is_alive, probe, proc_status, send, threads, until, until_gone, zombies_of,
+};
+use crate::trial;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("what is left to the master by the living is reaped, and nothing more", reaped),
+        trial(
+            "descendants of a dead member are ended wherever they went, and those of the living are not",
+            descendants,
+        ),
+        trial("a death leaves neither descriptor nor thread in the master", baseline),
+    ]
+}
+
+/// The processes that a member said to be its children, as it or they said.
+fn children(cluster: &Cluster, member: &str) -> Vec<u32> {
+    let said = cluster.lines();
+    let of_member = said.iter().filter(|line| line.starts_with(&format!("{member} child ")));
+    of_member.map(|line| line.rsplit(' ').next().and_then(|pid| pid.parse().ok()).expect("a pid")).collect()
+}
+
+fn reaped() {
+    // Left behind by a shell that ends at once: the master is the next of kin.
+    let mut cluster = probe("ready", "child:(sh_-c_'echo_stray_$$;_sleep_0.2;_exit_3'_&) ready stopping").ready();
+    let stray: u32 = cluster.said("stray ").rsplit(' ').next().and_then(|pid| pid.parse().ok()).expect("a pid");
+    let master = cluster.master().to_string();
+    until("it has been handed on, or has gone", || {
+        proc_status(stray).is_none_or(|status| status["PPid"] == master).then_some(())
+    });
+    until("it is gone, also as a zombie", || proc_status(stray).is_none().then_some(()));
+    assert_eq!(zombies_of(cluster.master()), Vec::<u32>::new());
+    assert_eq!(cluster.stop().code(), Some(0));
+    assert_eq!(cluster.count("worker/0#2"), 0);
+}
+
+fn descendants() {
+    let strays = "child:sleep_600 child:setsid_sleep_600 child:(setsid_sleep_600_&)";
+    let worker = format!("leak {strays} ready stopping");
+    let mut cluster = probe("ready", &worker).arg("--workers", 2).ready();
+    until("all are there", || (cluster.sleepers() >= 6).then_some(()));
+    let dead = cluster.pid_of("worker/0#1");
+    let (lost, kept) = (children(&cluster, "worker/0#1"), children(&cluster, "worker/1#1"));
+    send(dead, Signal::SIGKILL);
+    until_gone(dead);
+    cluster.said("worker/0#2 cluster is ready");
+    lost.into_iter().for_each(until_gone);
+    // Three of the living, three of the successor, and none of the dead.
+    until("six are left", || (cluster.sleepers() == 6).then_some(()));
+    assert!(kept.iter().take(2).all(|&pid| is_alive(pid)), "what the living started is theirs");
+    assert_eq!(zombies_of(cluster.master()), Vec::<u32>::new());
+    assert_eq!(cluster.stop().code(), Some(0));
+    until("none is left", || (cluster.sleepers() == 0).then_some(()));
+}
+
+fn baseline() {
+    let mut cluster = probe("ready", "ready stopping").arg("--workers", 2).arg("--limit", "off").ready();
+    let measure = |cluster: &Cluster| (descriptors(cluster.master()), threads(cluster.master()));
+    let before = measure(&cluster);
+    for incarnation in 1..=10 {
+        send(cluster.pid_of(&format!("worker/0#{incarnation}")), Signal::SIGKILL);
+        cluster.said(&format!("worker/0#{} cluster is ready", incarnation + 1));
+    }
+    until("the master is as it was", || (measure(&cluster) == before).then_some(()));
+    assert_eq!(cluster.stop().code(), Some(0));
+}
