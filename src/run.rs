@@ -120,16 +120,13 @@ fn conclude(outcome: &Outcome) -> ExitCode {
 
 /// One sentence: who, why, and its last words.
 fn start_failed(member: &str, cause: &Cause) -> String {
-    let (when, exit) = match cause {
-        Cause::BootFailed(failure) => ("", Some(failure.exit())),
-        Cause::Exited(exit) | Cause::Left(exit) | Cause::Overdue(_, exit) | Cause::Hurried(exit) => {
-            (", before the cluster was ready", Some(exit))
-        }
-        Cause::LinkLost(_, exit) => (", before the cluster was ready", Some(exit)),
-        Cause::Exception(_) | Cause::NobodyReady(_) => (", before the cluster was ready", None),
+    let when = match cause {
+        // It says so itself.
+        Cause::BootFailed(_) => "",
+        _ => ", before the cluster was ready",
     };
     let mut sentence = format!("failed to start: {member} {cause}{when}");
-    if let Some(last) = exit.and_then(last_lines) {
+    if let Some(last) = cause.exit().and_then(last_lines) {
         sentence.push_str(&format!("; its stderr ended with: {last}"));
     }
     sentence

@@ -22,7 +22,9 @@ mod action;
 mod backoff;
 mod deadlines;
 mod dice;
+mod ends;
 mod event;
+mod exceptions;
 mod fact;
 mod history;
 mod moment;
@@ -33,9 +35,9 @@ mod seat;
 mod strategy;
 mod supervisor;
 #[cfg(test)]
-mod supervisor_tests;
+mod tables;
 #[cfg(test)]
-mod walk_tests;
+mod walks;
 
 pub use action::{Action, Actions, Cause, Decision, Outcome, Record, Verdict};
 pub use backoff::Backoff;

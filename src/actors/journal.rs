@@ -4,7 +4,7 @@
 use tracing::{error, info, warn};
 
 use crate::identity::MemberId;
-use crate::supervision::{Cause, Decision, Directive, Exception, LinkError, Outcome, Record, Urgency, Verdict};
+use crate::supervision::{Decision, Directive, Exception, LinkError, Outcome, Record, Urgency, Verdict};
 
 pub(crate) fn started(id: MemberId, pid: u32) {
     info!(slot = %id.slot(), incarnation = id.incarnation().get(), pid, "member started");
@@ -36,13 +36,7 @@ pub(crate) fn link_lost(id: MemberId, pid: Option<u32>, error: &LinkError) {
 pub(crate) fn record(record: &Record, pid: Option<u32>) {
     let (slot, incarnation) = (record.member.slot(), record.member.incarnation().get());
     let (cause, decision) = (&record.cause, &record.decision);
-    let exit = match cause {
-        Cause::Exception(_) | Cause::NobodyReady(_) => None,
-        Cause::Exited(exit) | Cause::Left(exit) | Cause::Overdue(_, exit) | Cause::Hurried(exit) => Some(exit),
-        Cause::BootFailed(failure) => Some(failure.exit()),
-        Cause::LinkLost(_, exit) => Some(exit),
-    };
-    let Some(exit) = exit else {
+    let Some(exit) = cause.exit() else {
         return match decision {
             Decision::GiveUp => error!(%slot, incarnation, pid, %cause, %decision, "supervision gives up"),
             Decision::Strategy(_) | Decision::AlreadyReplaced | Decision::Stopping | Decision::StartFailed => {

@@ -85,6 +85,8 @@ pub enum Cause {
     Overdue(Duration, Exit),
     /// It was killed because the stop had become urgent.
     Hurried(Exit),
+    /// It was draining, and was killed because another of its slot had to.
+    Displaced(Exit),
     /// It never became ready.
     BootFailed(BootFailure),
     /// It lost its link and was ended.
@@ -130,12 +132,29 @@ pub enum Verdict {
     GaveUp(Reason),
 }
 
+impl Cause {
+    /// How a process ended, where one did.
+    pub fn exit(&self) -> Option<&Exit> {
+        match self {
+            Cause::Exited(exit)
+            | Cause::Left(exit)
+            | Cause::Overdue(_, exit)
+            | Cause::Hurried(exit)
+            | Cause::Displaced(exit)
+            | Cause::LinkLost(_, exit) => Some(exit),
+            Cause::BootFailed(failure) => Some(failure.exit()),
+            Cause::Exception(_) | Cause::NobodyReady(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Exited(exit) | Cause::Left(exit) => write!(f, "{exit}"),
             Cause::Overdue(allowed, exit) => write!(f, "{exit}: killed after {allowed:?} in which it did not leave"),
             Cause::Hurried(exit) => write!(f, "{exit}: killed by a quick stop"),
+            Cause::Displaced(exit) => write!(f, "{exit}: killed while it drained, since the next of its slot has to"),
             Cause::BootFailed(failure) => write!(f, "{failure}"),
             Cause::LinkLost(error, exit) => write!(f, "{exit}: {error}"),
             Cause::Exception(exception) => write!(f, "{exception}"),

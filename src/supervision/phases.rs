@@ -2,7 +2,7 @@
 
 use super::action::{Action, Actions, Outcome, Verdict};
 use super::moment::Moment;
-use super::seat::{Departure, Errand, Seat};
+use super::seat::{Departure, Errand, Killing, Seat};
 use super::supervisor::{RoleState, Supervisor};
 
 /// How far the cluster is.
@@ -90,7 +90,7 @@ impl Supervisor {
         let place = &mut self.roles[at.0].places[at.1];
         let slot = place.slot;
         for departure in &mut place.outgoing {
-            if departure.kill(now) {
+            if departure.kill(Killing::QuickStop, now) {
                 out.push(Action::Kill(slot.member(departure.incarnation)));
             }
         }
@@ -98,11 +98,11 @@ impl Supervisor {
             Seat::Starting { incarnation, .. } | Seat::Ready { incarnation, .. } => {
                 let id = slot.member(*incarnation);
                 out.push(Action::Kill(id));
-                let departure = Departure::killed(id.incarnation(), now);
+                let departure = Departure::killed(id.incarnation(), Killing::QuickStop, now);
                 self.set_seat(at, Seat::Leaving { departure, ready_for: None, errand: Errand::Stop }, now);
             }
             Seat::Leaving { departure, .. } => {
-                if departure.kill(now) {
+                if departure.kill(Killing::QuickStop, now) {
                     out.push(Action::Kill(slot.member(departure.incarnation)));
                 }
             }

@@ -73,25 +73,53 @@ pub enum Errand {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Departure {
     pub(super) incarnation: Incarnation,
-    pub(super) stage: Stage,
+    stage: Stage,
+    /// It lost its link on the way.
+    link: Option<LinkError>,
 }
 
 /// How far a departure has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+enum Stage {
     /// It knows, and has until then.
     Asked { kill_by: Moment, allowed: Duration },
-    /// It was killed: `after` it had had that long, or without having been asked.
-    Killed { abandon_at: Moment, after: Option<Duration> },
+    /// It was killed.
+    Killed { abandon_at: Moment, why: Killing },
+}
+
+/// Why one on its way out was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Killing {
+    /// It had had this long.
+    Overdue(Duration),
+    /// The stop had become urgent.
+    QuickStop,
+    /// Another of its slot has to drain.
+    Displaced,
+    /// What it did is the cause that is told.
+    Deserved,
 }
 
 impl Departure {
     pub(super) fn asked(incarnation: Incarnation, allowed: Duration, now: Moment) -> Departure {
-        Departure { incarnation, stage: Stage::Asked { kill_by: now + allowed, allowed } }
+        Departure { incarnation, stage: Stage::Asked { kill_by: now + allowed, allowed }, link: None }
     }
 
-    pub(super) fn killed(incarnation: Incarnation, now: Moment) -> Departure {
-        Departure { incarnation, stage: Stage::Killed { abandon_at: now + ABANDON_AFTER, after: None } }
+    pub(super) fn killed(incarnation: Incarnation, why: Killing, now: Moment) -> Departure {
+        Departure { incarnation, stage: Stage::Killed { abandon_at: now + ABANDON_AFTER, why }, link: None }
+    }
+
+    /// Whether it still has time.
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self.stage, Stage::Asked { .. })
+    }
+
+    /// Its link is lost: it has no longer than `allowed` from now on. One that was killed loses its link by that.
+    pub(super) fn lose_link(&mut self, error: LinkError, allowed: Duration, now: Moment) {
+        if self.is_asked() {
+            self.link = Some(error);
+            self.hurry(allowed, now);
+        }
     }
 
     fn deadline(&self) -> Moment {
@@ -111,12 +139,13 @@ impl Departure {
         }
     }
 
-    /// Whether somebody has to kill it now, and not before. From here on it has been.
-    pub(super) fn kill(&mut self, now: Moment) -> bool {
+    /// Whether somebody has to kill it now, and not before. From here on it has been: because it is overdue, or `early`
+    /// for another reason.
+    pub(super) fn kill(&mut self, early: Killing, now: Moment) -> bool {
         match self.stage {
             Stage::Asked { kill_by, allowed } => {
-                let after = (kill_by <= now).then_some(allowed);
-                self.stage = Stage::Killed { abandon_at: now + ABANDON_AFTER, after };
+                let why = if kill_by <= now { Killing::Overdue(allowed) } else { early };
+                self.stage = Stage::Killed { abandon_at: now + ABANDON_AFTER, why };
                 true
             }
             Stage::Killed { .. } => false,
@@ -125,10 +154,13 @@ impl Departure {
 
     /// Its end, told as what it was.
     pub(super) fn cause(&self, exit: Exit) -> Cause {
-        match self.stage {
-            Stage::Asked { .. } => Cause::Left(exit),
-            Stage::Killed { after: Some(allowed), .. } => Cause::Overdue(allowed, exit),
-            Stage::Killed { after: None, .. } => Cause::Hurried(exit),
+        match (&self.stage, &self.link) {
+            (Stage::Asked { .. }, _) => Cause::Left(exit),
+            (Stage::Killed { .. }, Some(error)) => Cause::LinkLost(error.clone(), exit),
+            (Stage::Killed { why: Killing::Overdue(allowed), .. }, None) => Cause::Overdue(*allowed, exit),
+            (Stage::Killed { why: Killing::QuickStop, .. }, None) => Cause::Hurried(exit),
+            (Stage::Killed { why: Killing::Displaced, .. }, None) => Cause::Displaced(exit),
+            (Stage::Killed { why: Killing::Deserved, .. }, None) => Cause::Exited(exit),
         }
     }
 }

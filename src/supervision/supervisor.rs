@@ -11,21 +11,14 @@ use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
 use super::deadlines::Deadlines;
 use super::dice::Dice;
 use super::event::{Event, Urgency};
-use super::fact::{BootFailure, Exception, Exit, ExitStatus, Fact, LinkError};
+use super::fact::Fact;
 use super::history::{Failure, History};
 use super::moment::Moment;
 use super::phases::Phase;
 use super::plan::{Plan, RolePlan};
-use super::seat::{Departure, Errand, Place, Seat, Stage};
+use super::seat::{Place, Seat};
 use super::strategy::{Directive, Reason, View};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
-
-/// A process whose link is gone is usually on its way out: the news of its exit follows within a millisecond. One
-/// that has closed its link and lives on is out of reach.
-const LINK_GRACE: Duration = Duration::from_secs(1);
-
-/// A member that failed before it was ready ends itself at once. This is for one that cannot.
-const BOOT_EXCEPTION_GRACE: Duration = Duration::from_secs(1);
 
 /// The state of a cluster, and what follows from every fact about it.
 #[derive(Clone, Debug)]
@@ -132,218 +125,8 @@ impl Supervisor {
         }
     }
 
-    fn exception(&mut self, id: MemberId, exception: Exception, now: Moment, out: &mut Actions) {
-        let Some(at) = self.find(id.slot()) else { return };
-        match self.roles[at.0].places[at.1].seat {
-            Seat::Starting { incarnation, .. } if incarnation == id.incarnation() => {
-                let departure = Departure::asked(incarnation, BOOT_EXCEPTION_GRACE, now);
-                let errand = Errand::BootException;
-                self.set_seat(at, Seat::Leaving { departure, ready_for: None, errand }, now);
-            }
-            // Its role's turn to stop comes: until then it is needed, and a successor would not be.
-            Seat::Ready { incarnation, .. } if incarnation == id.incarnation() && self.phase.is_stopping() => {
-                out.push(Action::Record(Record {
-                    member: id,
-                    cause: Cause::Exception(exception),
-                    decision: Decision::Stopping,
-                }));
-                out.push(Action::Stay(id));
-            }
-            Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
-                let directive = self.judge(at, &Fact::Exception(&exception), Some(now - since), now);
-                let cause = Cause::Exception(exception);
-                let decision = Decision::Strategy(directive.clone());
-                out.push(Action::Record(Record { member: id, cause: cause.clone(), decision }));
-                self.follow_exception(at, id, now - since, directive, now, out);
-                if self.phase.is_booting() && !self.may_become_ready(at) {
-                    self.begin_stop(Verdict::StartFailed(id, cause), now, out);
-                }
-            }
-            // From one who is leaving anyway, or whose seat has moved on.
-            Seat::Starting { .. }
-            | Seat::Ready { .. }
-            | Seat::Leaving { .. }
-            | Seat::Unstarted
-            | Seat::Waiting { .. }
-            | Seat::Parked { .. }
-            | Seat::Vacant => {}
-        }
-    }
-
-    /// Carries out `directive` about the member in the seat, which is ready and alive.
-    fn follow_exception(
-        &mut self,
-        at: At,
-        id: MemberId,
-        ready_for: Duration,
-        directive: Directive,
-        now: Moment,
-        out: &mut Actions,
-    ) {
-        let patience = self.roles[at.0].plan.stop_timeout;
-        match directive {
-            Directive::Ignore => out.push(Action::Stay(id)),
-            Directive::Restart { after } => {
-                out.push(Action::Terminate(id, patience));
-                let departure = Departure::asked(id.incarnation(), patience, now);
-                let (ready_for, errand) = (Some(ready_for), Errand::Restart(after));
-                self.set_seat(at, Seat::Leaving { departure, ready_for, errand }, now);
-            }
-            Directive::Replace { drain } => {
-                self.see_out(at, id, drain, now, out);
-                self.roles[at.0].places[at.1].parked = 0;
-                self.spawn(at, now, out);
-            }
-            Directive::Park { probe } => {
-                self.see_out(at, id, patience, now, out);
-                self.park(at, probe, now, out);
-            }
-            Directive::Remove => {
-                self.see_out(at, id, patience, now, out);
-                self.vacate(at, now, out);
-            }
-            Directive::Escalate(reason) => {
-                self.begin_stop(Verdict::GaveUp(reason), now, out);
-            }
-        }
-    }
-
-    /// Moves the member out of its seat: it drains beside it. One that was draining there already has had its time.
-    fn see_out(&mut self, at: At, id: MemberId, drain: Duration, now: Moment, out: &mut Actions) {
-        let place = &mut self.roles[at.0].places[at.1];
-        for earlier in &mut place.outgoing {
-            if earlier.kill(now) {
-                out.push(Action::Kill(place.slot.member(earlier.incarnation)));
-            }
-        }
-        place.outgoing.push(Departure::asked(id.incarnation(), drain, now));
-        self.roles[at.0].processes += 1;
-        out.push(Action::Drain(id, drain));
-    }
-
-    fn link_lost(&mut self, id: MemberId, error: LinkError, now: Moment, out: &mut Actions) {
-        let Some(at) = self.find(id.slot()) else { return };
-        // One who breaks the protocol is not asked to leave: whatever it still does may be part of it.
-        let hostile = matches!(error, LinkError::Protocol(_));
-        let place = &mut self.roles[at.0].places[at.1];
-        if let Some(departure) = place.outgoing.iter_mut().find(|d| d.incarnation == id.incarnation()) {
-            departure.hurry(LINK_GRACE, now);
-            if hostile && departure.kill(now) {
-                out.push(Action::Kill(id));
-            }
-            self.reindex(at);
-            return;
-        }
-        let ready_for = match &mut place.seat {
-            Seat::Starting { incarnation, .. } if *incarnation == id.incarnation() => None,
-            Seat::Ready { incarnation, since } if *incarnation == id.incarnation() => Some(now - *since),
-            Seat::Leaving { departure, .. } if departure.incarnation == id.incarnation() => {
-                departure.hurry(LINK_GRACE, now);
-                if hostile && departure.kill(now) {
-                    out.push(Action::Kill(id));
-                }
-                self.reindex(at);
-                return;
-            }
-            // The seat has moved on.
-            Seat::Starting { .. }
-            | Seat::Ready { .. }
-            | Seat::Leaving { .. }
-            | Seat::Unstarted
-            | Seat::Waiting { .. }
-            | Seat::Parked { .. }
-            | Seat::Vacant => return,
-        };
-        let departure = match hostile {
-            true => {
-                out.push(Action::Kill(id));
-                Departure::killed(id.incarnation(), now)
-            }
-            false => Departure::asked(id.incarnation(), LINK_GRACE, now),
-        };
-        self.set_seat(at, Seat::Leaving { departure, ready_for, errand: Errand::LinkLost(error) }, now);
-    }
-
-    fn exited(&mut self, id: MemberId, exit: Exit, now: Moment, out: &mut Actions) {
-        let Some(at) = self.find(id.slot()) else { return };
-        let stopping = self.phase.is_stopping();
-        let place = &mut self.roles[at.0].places[at.1];
-        if let Some(departure) = place.take_outgoing(id.incarnation()) {
-            self.roles[at.0].processes -= 1;
-            self.reindex(at);
-            let decision = if stopping { Decision::Stopping } else { Decision::AlreadyReplaced };
-            out.push(Action::Record(Record { member: id, cause: departure.cause(exit), decision }));
-            return;
-        }
-        let (cause, ready_for, restart) = match &place.seat {
-            Seat::Starting { incarnation, .. } if *incarnation == id.incarnation() => {
-                (Cause::BootFailed(BootFailure::Ended(exit)), None, None)
-            }
-            Seat::Ready { incarnation, since } if *incarnation == id.incarnation() => {
-                (Cause::Exited(exit), Some(now - *since), None)
-            }
-            Seat::Leaving { departure, ready_for, errand } if departure.incarnation == id.incarnation() => {
-                let restart = match errand {
-                    Errand::Restart(after) => Some(*after),
-                    Errand::Stop | Errand::BootTimeout(_) | Errand::BootException | Errand::LinkLost(_) => None,
-                };
-                (told(errand, departure, *ready_for, exit), *ready_for, restart)
-            }
-            // Heard before.
-            Seat::Starting { .. }
-            | Seat::Ready { .. }
-            | Seat::Leaving { .. }
-            | Seat::Unstarted
-            | Seat::Waiting { .. }
-            | Seat::Parked { .. }
-            | Seat::Vacant => return,
-        };
-        if stopping {
-            out.push(Action::Record(Record { member: id, cause, decision: Decision::Stopping }));
-            self.vacate(at, now, out);
-        } else if self.phase.is_booting() && restart.is_none() {
-            out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
-            self.vacate(at, now, out);
-            self.begin_stop(Verdict::StartFailed(id, cause), now, out);
-        } else {
-            let directive = match (restart, &cause) {
-                // Decided when it was told to go.
-                (Some(after), _) => Directive::Restart { after },
-                (None, Cause::BootFailed(failure)) => self.judge(at, &Fact::BootFailed(failure), ready_for, now),
-                (None, Cause::LinkLost(error, _)) => self.judge(at, &Fact::LinkLost(error), ready_for, now),
-                (None, Cause::Exited(exit) | Cause::Left(exit) | Cause::Overdue(_, exit) | Cause::Hurried(exit)) => {
-                    self.judge(at, &Fact::Exited(exit), ready_for, now)
-                }
-                (None, Cause::Exception(_) | Cause::NobodyReady(_)) => unreachable!("an end has none of these causes"),
-            };
-            let decision = Decision::Strategy(directive.clone());
-            out.push(Action::Record(Record { member: id, cause, decision }));
-            self.follow_exit(at, directive, now, out);
-        }
-    }
-
-    /// Carries out `directive` about a seat whose process is gone.
-    fn follow_exit(&mut self, at: At, directive: Directive, now: Moment, out: &mut Actions) {
-        match directive {
-            Directive::Ignore | Directive::Remove => self.vacate(at, now, out),
-            Directive::Restart { after } if !after.is_zero() => {
-                self.roles[at.0].places[at.1].parked = 0;
-                self.set_seat(at, Seat::Waiting { restart_at: now + after }, now);
-            }
-            Directive::Restart { .. } | Directive::Replace { .. } => {
-                self.roles[at.0].places[at.1].parked = 0;
-                self.spawn(at, now, out);
-            }
-            Directive::Park { probe } => self.park(at, probe, now, out),
-            Directive::Escalate(reason) => {
-                self.vacate(at, now, out);
-                self.begin_stop(Verdict::GaveUp(reason), now, out);
-            }
-        }
-    }
-
     /// Asks the strategy of the role, and remembers the failure unless the answer is that it was none.
-    fn judge(&mut self, at: At, fact: &Fact<'_>, ready_for: Option<Duration>, now: Moment) -> Directive {
+    pub(super) fn judge(&mut self, at: At, fact: &Fact<'_>, ready_for: Option<Duration>, now: Moment) -> Directive {
         let role = &mut self.roles[at.0];
         let place = &mut role.places[at.1];
         let failure = Failure { at: now, ready_for };
@@ -361,48 +144,6 @@ impl Supervisor {
             role.history.record(failure);
         }
         directive
-    }
-
-    /// Something about `slot` is due: a boot that took too long, a departure, a restart.
-    fn overdue(&mut self, slot: Slot, now: Moment, out: &mut Actions) {
-        let Some(at) = self.find(slot) else { return };
-        let mut abandoned = Vec::new();
-        let place = &mut self.roles[at.0].places[at.1];
-        for departure in place.outgoing.iter_mut().filter(|departure| departure.is_due(now)) {
-            match departure.kill(now) {
-                true => out.push(Action::Kill(slot.member(departure.incarnation))),
-                false => abandoned.push(departure.incarnation),
-            }
-        }
-        match &mut place.seat {
-            Seat::Starting { incarnation, ready_by } if *ready_by <= now => {
-                let id = slot.member(*incarnation);
-                out.push(Action::Kill(id));
-                let departure = Departure::killed(id.incarnation(), now);
-                let errand = Errand::BootTimeout(self.roles[at.0].plan.ready_timeout);
-                self.set_seat(at, Seat::Leaving { departure, ready_for: None, errand }, now);
-            }
-            Seat::Leaving { departure, .. } if departure.is_due(now) => match departure.kill(now) {
-                true => out.push(Action::Kill(slot.member(departure.incarnation))),
-                false => abandoned.push(departure.incarnation),
-            },
-            Seat::Waiting { restart_at } if *restart_at <= now => self.spawn(at, now, out),
-            Seat::Parked { probe_at: Some(probe_at) } if *probe_at <= now => self.spawn(at, now, out),
-            Seat::Starting { .. }
-            | Seat::Leaving { .. }
-            | Seat::Waiting { .. }
-            | Seat::Parked { .. }
-            | Seat::Unstarted
-            | Seat::Ready { .. }
-            | Seat::Vacant => {}
-        }
-        self.reindex(at);
-        for incarnation in abandoned {
-            let id = slot.member(incarnation);
-            self.leftovers.push(id);
-            out.push(Action::Abandon(id));
-            self.exited(id, Exit::new(ExitStatus::Unkillable), now, out);
-        }
     }
 
     fn nobody_ready(&mut self, role: Role, now: Moment, out: &mut Actions) {
@@ -423,15 +164,6 @@ impl Supervisor {
         self.begin_stop(Verdict::GaveUp(reason), now, out);
     }
 
-    /// Whether the seat is, or leads to, a ready one: a start that waits for one that does not would wait for ever.
-    fn may_become_ready(&self, at: At) -> bool {
-        match self.roles[at.0].places[at.1].seat {
-            Seat::Starting { .. } | Seat::Ready { .. } | Seat::Waiting { .. } => true,
-            Seat::Leaving { errand: Errand::Restart(_), .. } => true,
-            Seat::Leaving { .. } | Seat::Unstarted | Seat::Parked { .. } | Seat::Vacant => false,
-        }
-    }
-
     /// Starts the next process of a place.
     pub(super) fn spawn(&mut self, at: At, now: Moment, out: &mut Actions) {
         debug_assert!(!self.phase.is_stopping(), "a process is started while the cluster stops");
@@ -442,7 +174,7 @@ impl Supervisor {
         out.push(Action::Spawn(id));
     }
 
-    fn park(&mut self, at: At, probe: Option<Duration>, now: Moment, out: &mut Actions) {
+    pub(super) fn park(&mut self, at: At, probe: Option<Duration>, now: Moment, out: &mut Actions) {
         self.roles[at.0].places[at.1].parked += 1;
         self.set_seat(at, Seat::Parked { probe_at: probe.map(|probe| now + probe) }, now);
         out.push(Action::Park(self.roles[at.0].places[at.1].slot));
@@ -504,8 +236,7 @@ impl Supervisor {
                 let ready = role.places.iter().filter(|place| place.is_ready()).count();
                 debug_assert_eq!(role.ready, ready, "the count of ready members has drifted");
                 for place in &role.places {
-                    let asked = |departure: &&Departure| matches!(departure.stage, Stage::Asked { .. });
-                    let draining = place.outgoing.iter().filter(asked).count();
+                    let draining = place.outgoing.iter().filter(|departure| departure.is_asked()).count();
                     debug_assert!(draining <= 1, "{} drains more than one process", place.slot);
                     if self.phase.is_stopping() {
                         let hopes = matches!(place.seat, Seat::Waiting { .. } | Seat::Parked { .. } | Seat::Unstarted);
@@ -520,20 +251,3 @@ impl Supervisor {
 
 /// A role's position in the plan and a slot's in the role.
 pub(super) type At = (usize, usize);
-
-/// The end of one who was told to go, as what it was.
-fn told(errand: &Errand, departure: &Departure, ready_for: Option<Duration>, exit: Exit) -> Cause {
-    let was_killed = matches!(departure.stage, Stage::Killed { .. });
-    match errand {
-        Errand::Stop | Errand::Restart(_) => departure.cause(exit),
-        Errand::BootTimeout(allowed) => Cause::BootFailed(BootFailure::TimedOut { allowed: *allowed, exit }),
-        Errand::BootException => Cause::BootFailed(BootFailure::Ended(exit)),
-        Errand::LinkLost(error) => match (was_killed, ready_for) {
-            // Its link went because it went: the usual order of the two reports.
-            (false, None) => Cause::BootFailed(BootFailure::Ended(exit)),
-            (false, Some(_)) => Cause::Exited(exit),
-            (true, None) => Cause::BootFailed(BootFailure::LinkLost { error: error.clone(), exit }),
-            (true, Some(_)) => Cause::LinkLost(error.clone(), exit),
-        },
-    }
-}

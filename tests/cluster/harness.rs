@@ -4,6 +4,8 @@ mod lines;
 mod processes;
 
 use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -88,7 +90,20 @@ pub fn probe(agent: &str, worker: &str) -> Start {
 
 /// The web example on a free port.
 pub fn web(workers: usize) -> Start {
-    scenario("web").arg("--listen", "127.0.0.1:0").arg("--workers", workers)
+    web_on("127.0.0.1:0", workers)
+}
+
+/// The web example on this address.
+pub fn web_on(address: &str, workers: usize) -> Start {
+    scenario("web").arg("--listen", address).arg("--workers", workers)
+}
+
+/// A copy of this program, which may be moved and removed, and run by everybody.
+pub fn copy(directory: &tempfile::TempDir) -> PathBuf {
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let path = directory.path().join("program");
+    fs::copy(std::env::current_exe().expect("it runs"), &path).expect("room");
+    path
 }
 
 impl Start {
@@ -249,6 +264,13 @@ impl Cluster {
     pub fn expect_nobody(&self) {
         assert_eq!(self.processes(), Vec::<u32>::new(), "somebody is left");
         until("the end of the inherited stdout", || self.stdout.ended().then_some(()));
+    }
+
+    /// Waits until nobody of it is left.
+    #[track_caller]
+    pub fn until_nobody(&self) {
+        until("nobody is left", || self.processes().is_empty().then_some(()));
+        self.expect_nobody();
     }
 
     /// The processes of the cluster, the master included.

@@ -16,8 +16,11 @@ mod tracer;
 mod web;
 
 mod exceptions;
+mod hostile;
+mod input;
 mod messages;
 mod orphans;
+mod ports;
 mod processes;
 mod restarts;
 mod start;
@@ -42,6 +45,9 @@ fn main() -> ExitCode {
         orphans::trials(),
         processes::trials(),
         messages::trials(),
+        ports::trials(),
+        input::trials(),
+        hostile::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }

@@ -25,10 +25,9 @@ fn orphan(cluster: &mut Cluster, grace: u64) {
     cluster.signal(Signal::SIGKILL);
     let killed = Instant::now();
     cluster.wait();
-    until("nobody is left", || cluster.processes().is_empty().then_some(()));
+    cluster.until_nobody();
     let took = killed.elapsed().as_millis();
     assert!(took < u128::from(grace) + 1000, "the last was gone after {took} ms");
-    cluster.expect_nobody();
 }
 
 fn graced(start: Start, grace: u64) -> Start {

@@ -8,7 +8,7 @@ use std::process::Command;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
-use crate::harness::{is_alive, probe, send, until, until_gone, web};
+use crate::harness::{copy, is_alive, probe, send, until, until_gone, web};
 use crate::{http, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -98,15 +98,6 @@ fn no_such_executable() {
     assert!(stderr.contains("failed to start: agent/0#1 could not be started"), "{stderr}");
     assert!(stderr.contains("No such file or directory"), "{stderr}");
     assert_eq!(cluster.lines(), Vec::<String>::new(), "nobody ran");
-}
-
-/// A copy of this program, which may be moved and removed, and run by everybody.
-fn copy(directory: &tempfile::TempDir) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
-    let path = directory.path().join("program");
-    fs::copy(std::env::current_exe().expect("it runs"), &path).expect("room");
-    path
 }
 
 fn executable_gone() {

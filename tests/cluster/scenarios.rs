@@ -1,5 +1,6 @@
 //! The clusters that the stories are told about.
 
+mod hostile;
 mod messages;
 mod probe;
 
@@ -22,7 +23,13 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         "web" => web::cluster(web::Options::parse_from(parsed())).run(),
         "probe" => probe::cluster(probe::Probe::parse_from(parsed())).run(),
         "messages" => messages::cluster(messages::Options::parse_from(parsed())).run(),
+        "hostile" => hostile::cluster(hostile::Options::parse_from(parsed())).run(),
         "roles" => roles().run(),
+        "fickle" => fickle().run(),
+        "inside-a-runtime" => {
+            let runtime = tokio::runtime::Runtime::new().expect("threads");
+            runtime.block_on(async { roles().run() })
+        }
         other => panic!("no scenario is called {other}"),
     }
 }
@@ -31,6 +38,14 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
 fn roles() -> Hatchery {
     let script = |cx| probe::act(cx, "sleep:30 ready stopping".into());
     Hatchery::new().role("cache", 1, script).workers(2, script).role("mailer", 1, script).agent(script).program("roles")
+}
+
+/// A plan that is not the same in every process.
+fn fickle() -> Hatchery {
+    let script = |cx| probe::act(cx, "ready stopping".into());
+    let in_worker = std::env::args_os().next().is_some_and(|name| name.to_string_lossy().contains(": worker/"));
+    let plan = Hatchery::new().agent(script).workers(1, script).program("fickle");
+    if in_worker { plan.role("mailer", 1, script) } else { plan }
 }
 
 /// Says something on stdout, in one line, with who says it.

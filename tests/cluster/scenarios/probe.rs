@@ -54,6 +54,9 @@ pub struct Probe {
     executable: Option<String>,
     #[arg(long)]
     threads: Option<usize>,
+    /// A role to change nothing of.
+    #[arg(long)]
+    tune: Option<String>,
     #[arg(long)]
     capture_stderr: bool,
 }
@@ -103,6 +106,9 @@ pub fn cluster(probe: Probe) -> Hatchery {
         role.capture_stderr(capture_stderr).env("PROBE", "set for members");
     };
     let mut plan = Hatchery::new().program("probe").orphan_grace(Duration::from_millis(orphan_grace));
+    if let Some(role) = probe.tune {
+        plan = plan.tune(role, |_| {});
+    }
     for address in probe.listen {
         plan = match address.split_once('=') {
             Some((name, address)) => plan.listen_named(name, address),
@@ -218,10 +224,10 @@ pub async fn act(cx: Context, script: String) -> hatchery::Result<()> {
                 std::thread::spawn(move || child.wait());
             }
             "leak" => leak(),
-            "address" => {
-                let address = cx.listener()?.local_addr()?;
-                say(&cx, format!("listens on {address}"));
-            }
+            "address" => match if what.is_empty() { cx.listener() } else { cx.listener_named(what) } {
+                Ok(listener) => say(&cx, format!("listens on {}", listener.local_addr()?)),
+                Err(error) => say(&cx, format!("has no {what}: {error}")),
+            },
             other => panic!("no step is called {other}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::supervisor_tests::{millis, panic, plan};
+use super::tables::{millis, panic, plan};
 use super::*;
 use crate::identity::{MemberId, Role, Slot};
 

@@ -1,0 +1,202 @@
+//! What follows when a process ends, loses its link, or has had its time.
+
+use std::time::Duration;
+
+use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
+use super::fact::{BootFailure, Exit, ExitStatus, Fact, LinkError};
+use super::moment::Moment;
+use super::seat::{Departure, Errand, Killing, Seat};
+use super::strategy::Directive;
+use super::supervisor::{At, Supervisor};
+use crate::identity::{MemberId, Slot};
+
+/// A process whose link is gone is usually on its way out: the news of its exit follows within a millisecond. One
+/// that has closed its link and lives on is out of reach.
+const LINK_GRACE: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    pub(super) fn link_lost(&mut self, id: MemberId, error: LinkError, now: Moment, out: &mut Actions) {
+        let Some(at) = self.find(id.slot()) else { return };
+        // One who breaks the protocol is not asked to leave: whatever it still does may be part of it.
+        let hostile = matches!(error, LinkError::Protocol(_));
+        let place = &mut self.roles[at.0].places[at.1];
+        if let Some(departure) = place.outgoing.iter_mut().find(|d| d.incarnation == id.incarnation()) {
+            departure.lose_link(error, LINK_GRACE, now);
+            if hostile && departure.kill(Killing::Deserved, now) {
+                out.push(Action::Kill(id));
+            }
+            self.reindex(at);
+            return;
+        }
+        let ready_for = match &mut place.seat {
+            Seat::Starting { incarnation, .. } if *incarnation == id.incarnation() => None,
+            Seat::Ready { incarnation, since } if *incarnation == id.incarnation() => Some(now - *since),
+            Seat::Leaving { departure, .. } if departure.incarnation == id.incarnation() => {
+                departure.lose_link(error, LINK_GRACE, now);
+                if hostile && departure.kill(Killing::Deserved, now) {
+                    out.push(Action::Kill(id));
+                }
+                self.reindex(at);
+                return;
+            }
+            // The seat has moved on.
+            Seat::Starting { .. }
+            | Seat::Ready { .. }
+            | Seat::Leaving { .. }
+            | Seat::Unstarted
+            | Seat::Waiting { .. }
+            | Seat::Parked { .. }
+            | Seat::Vacant => return,
+        };
+        let departure = match hostile {
+            true => {
+                out.push(Action::Kill(id));
+                Departure::killed(id.incarnation(), Killing::Deserved, now)
+            }
+            false => Departure::asked(id.incarnation(), LINK_GRACE, now),
+        };
+        self.set_seat(at, Seat::Leaving { departure, ready_for, errand: Errand::LinkLost(error) }, now);
+    }
+
+    pub(super) fn exited(&mut self, id: MemberId, exit: Exit, now: Moment, out: &mut Actions) {
+        let Some(at) = self.find(id.slot()) else { return };
+        let stopping = self.phase.is_stopping();
+        let place = &mut self.roles[at.0].places[at.1];
+        if let Some(departure) = place.take_outgoing(id.incarnation()) {
+            self.roles[at.0].processes -= 1;
+            self.reindex(at);
+            let decision = if stopping { Decision::Stopping } else { Decision::AlreadyReplaced };
+            out.push(Action::Record(Record { member: id, cause: departure.cause(exit), decision }));
+            return;
+        }
+        let (cause, ready_for, restart) = match &place.seat {
+            Seat::Starting { incarnation, .. } if *incarnation == id.incarnation() => {
+                (Cause::BootFailed(BootFailure::Ended(exit)), None, None)
+            }
+            Seat::Ready { incarnation, since } if *incarnation == id.incarnation() => {
+                (Cause::Exited(exit), Some(now - *since), None)
+            }
+            Seat::Leaving { departure, ready_for, errand } if departure.incarnation == id.incarnation() => {
+                let restart = match errand {
+                    Errand::Restart(after) => Some(*after),
+                    Errand::Stop | Errand::BootTimeout(_) | Errand::BootException | Errand::LinkLost(_) => None,
+                };
+                (told(errand, departure, *ready_for, exit), *ready_for, restart)
+            }
+            // Heard before.
+            Seat::Starting { .. }
+            | Seat::Ready { .. }
+            | Seat::Leaving { .. }
+            | Seat::Unstarted
+            | Seat::Waiting { .. }
+            | Seat::Parked { .. }
+            | Seat::Vacant => return,
+        };
+        if stopping {
+            out.push(Action::Record(Record { member: id, cause, decision: Decision::Stopping }));
+            self.vacate(at, now, out);
+        } else if self.phase.is_booting() && restart.is_none() {
+            out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
+            self.vacate(at, now, out);
+            self.begin_stop(Verdict::StartFailed(id, cause), now, out);
+        } else {
+            let directive = match (restart, &cause) {
+                // Decided when it was told to go.
+                (Some(after), _) => Directive::Restart { after },
+                (None, Cause::BootFailed(failure)) => self.judge(at, &Fact::BootFailed(failure), ready_for, now),
+                (None, Cause::LinkLost(error, _)) => self.judge(at, &Fact::LinkLost(error), ready_for, now),
+                (
+                    None,
+                    Cause::Exited(exit)
+                    | Cause::Left(exit)
+                    | Cause::Overdue(_, exit)
+                    | Cause::Hurried(exit)
+                    | Cause::Displaced(exit),
+                ) => self.judge(at, &Fact::Exited(exit), ready_for, now),
+                (None, Cause::Exception(_) | Cause::NobodyReady(_)) => unreachable!("an end has none of these causes"),
+            };
+            let decision = Decision::Strategy(directive.clone());
+            out.push(Action::Record(Record { member: id, cause, decision }));
+            self.follow_exit(at, directive, now, out);
+        }
+    }
+
+    /// Carries out `directive` about a seat whose process is gone.
+    fn follow_exit(&mut self, at: At, directive: Directive, now: Moment, out: &mut Actions) {
+        match directive {
+            Directive::Ignore | Directive::Remove => self.vacate(at, now, out),
+            Directive::Restart { after } if !after.is_zero() => {
+                self.roles[at.0].places[at.1].parked = 0;
+                self.set_seat(at, Seat::Waiting { restart_at: now + after }, now);
+            }
+            Directive::Restart { .. } | Directive::Replace { .. } => {
+                self.roles[at.0].places[at.1].parked = 0;
+                self.spawn(at, now, out);
+            }
+            Directive::Park { probe } => self.park(at, probe, now, out),
+            Directive::Escalate(reason) => {
+                self.vacate(at, now, out);
+                self.begin_stop(Verdict::GaveUp(reason), now, out);
+            }
+        }
+    }
+
+    /// Something about `slot` is due: a boot that took too long, a departure, a restart.
+    pub(super) fn overdue(&mut self, slot: Slot, now: Moment, out: &mut Actions) {
+        let Some(at) = self.find(slot) else { return };
+        let mut abandoned = Vec::new();
+        let place = &mut self.roles[at.0].places[at.1];
+        for departure in place.outgoing.iter_mut().filter(|departure| departure.is_due(now)) {
+            match departure.kill(Killing::Deserved, now) {
+                true => out.push(Action::Kill(slot.member(departure.incarnation))),
+                false => abandoned.push(departure.incarnation),
+            }
+        }
+        match &mut place.seat {
+            Seat::Starting { incarnation, ready_by } if *ready_by <= now => {
+                let id = slot.member(*incarnation);
+                out.push(Action::Kill(id));
+                let departure = Departure::killed(id.incarnation(), Killing::Deserved, now);
+                let errand = Errand::BootTimeout(self.roles[at.0].plan.ready_timeout);
+                self.set_seat(at, Seat::Leaving { departure, ready_for: None, errand }, now);
+            }
+            Seat::Leaving { departure, .. } if departure.is_due(now) => match departure.kill(Killing::Deserved, now) {
+                true => out.push(Action::Kill(slot.member(departure.incarnation))),
+                false => abandoned.push(departure.incarnation),
+            },
+            Seat::Waiting { restart_at } if *restart_at <= now => self.spawn(at, now, out),
+            Seat::Parked { probe_at: Some(probe_at) } if *probe_at <= now => self.spawn(at, now, out),
+            Seat::Starting { .. }
+            | Seat::Leaving { .. }
+            | Seat::Waiting { .. }
+            | Seat::Parked { .. }
+            | Seat::Unstarted
+            | Seat::Ready { .. }
+            | Seat::Vacant => {}
+        }
+        self.reindex(at);
+        for incarnation in abandoned {
+            let id = slot.member(incarnation);
+            self.leftovers.push(id);
+            out.push(Action::Abandon(id));
+            self.exited(id, Exit::new(ExitStatus::Unkillable), now, out);
+        }
+    }
+}
+
+/// The end of one who was told to go, as what it was.
+fn told(errand: &Errand, departure: &Departure, ready_for: Option<Duration>, exit: Exit) -> Cause {
+    let was_killed = !departure.is_asked();
+    match errand {
+        Errand::Stop | Errand::Restart(_) => departure.cause(exit),
+        Errand::BootTimeout(allowed) => Cause::BootFailed(BootFailure::TimedOut { allowed: *allowed, exit }),
+        Errand::BootException => Cause::BootFailed(BootFailure::Ended(exit)),
+        Errand::LinkLost(error) => match (was_killed, ready_for) {
+            // Its link went because it went: the usual order of the two reports.
+            (false, None) => Cause::BootFailed(BootFailure::Ended(exit)),
+            (false, Some(_)) => Cause::Exited(exit),
+            (true, None) => Cause::BootFailed(BootFailure::LinkLost { error: error.clone(), exit }),
+            (true, Some(_)) => Cause::LinkLost(error.clone(), exit),
+        },
+    }
+}

@@ -1,0 +1,116 @@
+//! The seat table, row by row: facts told to a supervisor, and what it says to each.
+
+mod ends;
+mod exceptions;
+mod starts;
+mod stops;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::identity::{Incarnation, MemberId, Role, Slot};
+
+pub(super) fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn role(role: Role, count: u16, strategy: impl Strategy) -> RolePlan {
+    RolePlan {
+        role,
+        count,
+        ready_timeout: millis(10_000),
+        stop_timeout: millis(5_000),
+        give_up_after: millis(60_000),
+        strategy: Arc::new(strategy),
+    }
+}
+
+/// An agent that restarts after 1 s and workers with the built-in strategy.
+pub(super) fn plan(workers: u16) -> Plan {
+    Plan::new(vec![role(Role::WORKER, workers, OneForOne::worker()), role(Role::AGENT, 1, OneForOne::agent())])
+}
+
+fn agent(incarnation: u32) -> MemberId {
+    Slot::agent().member(Incarnation::new(incarnation))
+}
+
+fn worker(index: u16, incarnation: u32) -> MemberId {
+    Slot::worker(index).member(Incarnation::new(incarnation))
+}
+
+pub(super) fn panic() -> Exception {
+    Exception::new(ExceptionKind::Panic, "src/main.rs:7:7: boom")
+}
+
+/// A supervisor, its clock, and what it said last, one short line per action.
+struct Desk {
+    supervisor: Supervisor,
+    now: Moment,
+}
+
+impl Desk {
+    fn new(plan: Plan) -> Desk {
+        Desk { supervisor: Supervisor::new(plan, 1), now: Moment::START }
+    }
+
+    /// A cluster in which everyone has been ready for a minute.
+    fn running(workers: u16) -> Desk {
+        let mut desk = Desk::new(plan(workers));
+        desk.tell(Event::Boot);
+        desk.tell(Event::Ready(agent(1)));
+        for index in 0..workers {
+            desk.tell(Event::Ready(worker(index, 1)));
+        }
+        desk.now = desk.now + millis(60_000);
+        desk
+    }
+
+    fn tell(&mut self, event: Event) -> Vec<String> {
+        self.supervisor.handle(event, self.now).iter().map(line).collect()
+    }
+
+    fn seat(&self, slot: Slot) -> &Seat {
+        self.supervisor.stand(slot).expect("there is such a slot").0
+    }
+
+    fn exit(&mut self, id: MemberId) -> Vec<String> {
+        self.tell(Event::Exited(id, Exit::signal(9)))
+    }
+
+    /// Lets `by` pass, waking the core whenever it asked to be.
+    fn pass(&mut self, by: Duration) -> Vec<String> {
+        let end = self.now + by;
+        let mut said = Vec::new();
+        while let Some(due) = self.supervisor.deadline().filter(|&due| due <= end) {
+            self.now = self.now.max(due);
+            said.extend(self.tell(Event::DeadlinePassed));
+        }
+        self.now = end;
+        said
+    }
+}
+
+fn line(action: &Action) -> String {
+    match action {
+        Action::Spawn(id) => format!("spawn {id}"),
+        Action::Admit(id) => format!("admit {id}"),
+        Action::AnnounceReady => "announce ready".into(),
+        Action::ResendReady(id) => format!("resend ready {id}"),
+        Action::Stay(id) => format!("stay {id}"),
+        Action::Drain(id, within) => format!("drain {id} {within:?}"),
+        Action::Terminate(id, within) => format!("terminate {id} {within:?}"),
+        Action::Kill(id) => format!("kill {id}"),
+        Action::Abandon(id) => format!("abandon {id}"),
+        Action::Park(slot) => format!("park {slot}"),
+        Action::Vacate(slot) => format!("vacate {slot}"),
+        Action::Record(record) => format!("{}: {} -> {}", record.member, record.cause, record.decision),
+        Action::Finish(outcome) => match &outcome.verdict {
+            Verdict::Stopped => "finish: stopped".into(),
+            Verdict::StartFailed(id, cause) => format!("finish: start failed: {id} {cause}"),
+            Verdict::GaveUp(reason) => format!("finish: gave up: {reason}"),
+        },
+    }
+}
+
+const NOTHING: [&str; 0] = [];

@@ -1,0 +1,127 @@
+//! Ends of processes, lost links, and news that come too late.
+
+use super::*;
+
+#[test]
+fn a_worker_that_had_been_of_use_is_replaced_at_once_and_hears_ready_once() {
+    let mut desk = Desk::running(2);
+    assert_eq!(desk.exit(worker(1, 1)), ["worker/1#1: killed by signal 9 -> restart at once", "spawn worker/1#2"]);
+    assert_eq!(desk.tell(Event::Ready(worker(1, 2))), ["admit worker/1#2", "resend ready worker/1#2"]);
+    assert_eq!(desk.tell(Event::Ready(worker(1, 2))), NOTHING);
+}
+
+#[test]
+fn the_agent_comes_back_after_a_second_and_the_workers_stay() {
+    let mut desk = Desk::running(1);
+    assert_eq!(desk.tell(Event::Exited(agent(1), Exit::code(1))), ["agent/0#1: exited with code 1 -> restart in 1.0s"]);
+    assert_eq!(desk.pass(millis(700)), NOTHING);
+    // A fifth of jitter either way.
+    assert_eq!(desk.pass(millis(600)), ["spawn agent/0#2"]);
+    assert_eq!(desk.tell(Event::Ready(agent(2))), ["admit agent/0#2", "resend ready agent/0#2"]);
+}
+
+#[test]
+fn a_crash_loop_parks_the_slot_tries_again_and_recovers() {
+    let mut desk = Desk::running(2);
+    let mut incarnation = 1;
+    let mut parked = None;
+    for _ in 0..20 {
+        desk.exit(worker(0, incarnation));
+        if let Seat::Parked { probe_at } = desk.seat(Slot::worker(0)) {
+            parked = *probe_at;
+            break;
+        }
+        desk.pass(millis(2_000));
+        incarnation += 1;
+    }
+    // The first death was that of a healthy one; five young ones are restarted, the sixth is too many.
+    assert_eq!(incarnation, 7);
+    let probe = parked.expect("it is tried again") - desk.now;
+    assert!((millis(800)..=millis(1_200)).contains(&probe), "{probe:?}");
+    assert_eq!(desk.pass(probe), ["spawn worker/0#8"]);
+    let said = desk.exit(worker(0, 8));
+    assert!(said[0].contains("park, try again in"), "{said:?}");
+    desk.pass(millis(2_500));
+    assert_eq!(desk.tell(Event::Ready(worker(0, 9)))[0], "admit worker/0#9");
+    desk.now = desk.now + millis(1_000);
+    assert_eq!(desk.exit(worker(0, 9))[0], "worker/0#9: killed by signal 9 -> restart at once");
+}
+
+#[test]
+fn a_link_that_went_with_its_process_is_an_exit_and_one_that_went_alone_is_the_cause() {
+    let mut desk = Desk::running(1);
+    assert_eq!(desk.tell(Event::LinkLost(worker(0, 1), LinkError::Closed)), NOTHING);
+    assert_eq!(desk.exit(worker(0, 1))[0], "worker/0#1: killed by signal 9 -> restart at once");
+
+    let mut desk = Desk::running(1);
+    desk.tell(Event::LinkLost(worker(0, 1), LinkError::Closed));
+    assert_eq!(desk.pass(millis(1_000)), ["kill worker/0#1"]);
+    let said = desk.exit(worker(0, 1));
+    assert_eq!(said, ["worker/0#1: killed by signal 9: it closed its link -> restart at once", "spawn worker/0#2"]);
+}
+
+#[test]
+fn a_link_that_goes_with_one_that_was_killed_is_not_its_cause() {
+    let mut desk = Desk::running(1);
+    desk.tell(Event::Exception(worker(0, 1), panic()));
+    desk.tell(Event::Ready(worker(0, 2)));
+    assert_eq!(desk.pass(millis(30_000)), ["kill worker/0#1"]);
+    desk.tell(Event::LinkLost(worker(0, 1), LinkError::Closed));
+    let said = desk.exit(worker(0, 1));
+    assert!(said[0].contains("killed after 30s in which it did not leave"), "{said:?}");
+
+    // One that lost it first, and did not go by itself.
+    let mut desk = Desk::running(1);
+    desk.tell(Event::Exception(worker(0, 1), panic()));
+    desk.tell(Event::Ready(worker(0, 2)));
+    desk.tell(Event::LinkLost(worker(0, 1), LinkError::Closed));
+    assert_eq!(desk.pass(millis(1_000)), ["kill worker/0#1"]);
+    assert_eq!(desk.exit(worker(0, 1)), ["worker/0#1: killed by signal 9: it closed its link -> replaced before"]);
+}
+
+#[test]
+fn who_breaks_the_protocol_is_killed_at_once_wherever_it_stands() {
+    let broken = || LinkError::Protocol("unknown kind 99".into());
+    let mut desk = Desk::running(1);
+    assert_eq!(desk.tell(Event::LinkLost(worker(0, 1), broken())), ["kill worker/0#1"]);
+    assert_eq!(
+        desk.exit(worker(0, 1))[0],
+        "worker/0#1: killed by signal 9: it broke the protocol of its link: unknown kind 99 -> restart at once"
+    );
+    assert_eq!(desk.tell(Event::LinkLost(worker(0, 2), broken())), ["kill worker/0#2"], "starting");
+    desk.exit(worker(0, 2));
+    desk.tell(Event::Ready(worker(0, 3)));
+    desk.tell(Event::Exception(worker(0, 3), panic()));
+    assert_eq!(desk.tell(Event::LinkLost(worker(0, 3), broken())), ["kill worker/0#3"], "draining");
+    assert_eq!(
+        desk.exit(worker(0, 3)),
+        ["worker/0#3: killed by signal 9: it broke the protocol of its link: unknown kind 99 -> replaced before"]
+    );
+}
+
+#[test]
+fn old_news_changes_nothing_in_any_seat() {
+    let stale = |id: MemberId| {
+        [
+            Event::Ready(id),
+            Event::Exception(id, panic()),
+            Event::LinkLost(id, LinkError::Closed),
+            Event::Exited(id, Exit::signal(9)),
+        ]
+    };
+    let mut desk = Desk::running(2);
+    desk.exit(worker(0, 1));
+    desk.tell(Event::Exited(worker(1, 1), Exit::code(64)));
+    for id in [worker(0, 1), worker(1, 1), worker(9, 1), Slot::new(Role::new(7, "ghost"), 0).member(Incarnation::FIRST)]
+    {
+        for event in stale(id) {
+            let told = format!("{event:?}");
+            assert_eq!(desk.tell(event), NOTHING, "{told}");
+        }
+    }
+    desk.tell(Event::Ready(worker(0, 2)));
+    for event in stale(worker(0, 1)) {
+        assert_eq!(desk.tell(event), NOTHING);
+    }
+    assert!(matches!(desk.seat(Slot::worker(0)), Seat::Ready { .. }));
+}
