@@ -25,6 +25,7 @@ mod processes;
 mod restarts;
 mod start;
 mod stop;
+mod storms;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         ports::trials(),
         input::trials(),
         hostile::trials(),
+        storms::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
