@@ -31,6 +31,7 @@ pub(crate) mod watch;
 pub use backend::{
     Executable, Exit, LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning,
 };
+pub(crate) use descendants::adopt_descendants;
 pub use exit::{ExitRecord, ExitStatus};
 pub use listen::Address;
 pub(crate) use listen::Bound;

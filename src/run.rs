@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::{Blueprint, Master, MasterArguments, MasterMsg};
 use crate::process::signals::{MasterSignals, Wish};
-use crate::process::{Address, Bound, Nursery, ProcessBackend};
+use crate::process::{Address, Bound, Nursery, ProcessBackend, adopt_descendants};
 use crate::supervision::{Cause, Exit, Outcome, Plan, Urgency, Verdict};
 
 const STOPPED: u8 = 0;
@@ -42,8 +42,7 @@ fn supervise(plan: Plan, blueprint: Blueprint) -> io::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let signals = MasterSignals::listen()?;
-        // What members leave behind is handed to us, and not to whoever is in charge of the machine.
-        nix::sys::prctl::set_child_subreaper(true)?;
+        adopt_descendants()?;
         let nursery = Nursery::start()?;
         let outcome = attend(plan, blueprint, &nursery, signals).await;
         nursery.close().await;

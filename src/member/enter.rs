@@ -22,7 +22,7 @@ use crate::identity::{Incarnation, MemberId, Role};
 use crate::process::settle::{self, SettleError, Settled};
 use crate::process::signals::MemberSignals;
 use crate::process::watch::{self, Watch};
-use crate::process::{black_box, catch, install_hook};
+use crate::process::{black_box, catch, clock, install_hook};
 use crate::transport::{Directory, Hello, Limits, Order, Report, Welcome, WelcomeError, What, put_bare};
 
 /// What a program declares of one role, as far as its members are concerned.
@@ -314,7 +314,7 @@ impl Course {
             Step::Report(report) => {
                 tracing::error!(parent: &member.span, exception = report.text, "exception");
                 if report.what == What::Panic {
-                    self.pending.survived = Some(tokio::time::Instant::now() + SURVIVED);
+                    self.pending.survived = Some(tokio::time::Instant::from(clock::now() + SURVIVED));
                 }
                 member.line.control(|out| report.put(out));
             }
@@ -328,7 +328,7 @@ impl Course {
             Step::Cancel => {
                 self.cancel.take();
             }
-            Step::ArmDeadline => self.pending.deadline = Some(tokio::time::Instant::now() + self.patience),
+            Step::ArmDeadline => self.pending.deadline = Some(tokio::time::Instant::from(clock::now() + self.patience)),
             Step::AwaitQuiet => self.pending.quiet = true,
             Step::Exit(code) => return Some(code),
         }

@@ -11,6 +11,11 @@ use std::io;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
+/// From now on, what members leave behind is handed to this process, and not to whoever is in charge of the machine.
+pub(crate) fn adopt_descendants() -> io::Result<()> {
+    nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
+}
+
 /// The mark of one process and of all that descends from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Mark(u64);

@@ -259,11 +259,11 @@ impl Cluster {
         self.expect_nobody();
     }
 
-    /// Nobody of it is left: also proved by the end of the pipe that all of them inherited.
+    /// Nobody of it is left: also proved by the end of the pipes that all of them inherited, so that all has been read.
     #[track_caller]
     pub fn expect_nobody(&self) {
         assert_eq!(self.processes(), Vec::<u32>::new(), "somebody is left");
-        until("the end of the inherited stdout", || self.stdout.ended().then_some(()));
+        until("the end of the inherited pipes", || (self.stdout.ended() && self.stderr.ended()).then_some(()));
     }
 
     /// Waits until nobody of it is left.
