@@ -21,6 +21,9 @@ pub fn trials() -> Vec<Trial> {
         trial("an agent that returns an error is restarted, one that returns lives for its handlers", agent_returns),
         trial("a worker that returns leaves with 0 and is replaced", worker_returns),
         trial("a process that aborts says what the panic was", abort),
+        // Needs a build of everything with that setting: see CONTRIBUTING.md.
+        trial("built with panic = abort a member dies of its panic, and is said to", built_to_abort)
+            .with_ignored_flag(!cfg!(panic = "abort")),
         trial("a panic that was survived is not the cause of a later end", survived),
     ]
 }
@@ -199,6 +202,22 @@ fn abort() {
     let exit = cluster.said("member exited slot=worker/0 incarnation=1");
     assert!(exit.contains("killed by signal 6") && exit.contains("panicked at") && exit.contains("boom"), "{exit}");
     cluster.said("worker/0#2 cluster is ready");
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn built_to_abort() {
+    let mut cluster = web(2).ready();
+    let thrower = cluster.get("/panic").worker();
+    let members = cluster.until_status("it is replaced", |members| members.iter().any(|member| member.restarts == 1));
+    let slot = members.iter().find(|member| member.restarts == 1).expect("somebody was replaced");
+    let exit = slot.last_exit.clone().unwrap_or_default();
+    assert!(exit.starts_with("killed by signal 6: panicked at") && exit.ends_with("asked to"), "{exit}");
+    assert!(!is_alive(thrower));
+    // The agent is no exception any more.
+    cluster.get("/agent/panic");
+    let agent = cluster.until_ready("agent/0", 2);
+    let exit = agent.last_exit.unwrap_or_default();
+    assert!(exit.starts_with("killed by signal 6: panicked at") && exit.ends_with("asked to"), "{exit}");
     assert_eq!(cluster.stop().code(), Some(0));
 }
 
