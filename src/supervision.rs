@@ -29,6 +29,7 @@ mod fact;
 mod history;
 mod moment;
 mod one_for_one;
+mod patience;
 mod phases;
 mod plan;
 mod seat;

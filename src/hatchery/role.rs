@@ -78,7 +78,8 @@ impl RoleSettings {
         self
     }
 
-    /// Nobody of the role ready for this long, and the cluster gives up: stopped in order, exit code 3. Default 60 s.
+    /// Nobody of the role ready for this long, and the cluster gives up: stopped in order, exit code 3. Being ready for
+    /// less than a second does not count; whoever is starting when the time is over still has a chance. Default 60 s.
     pub fn give_up_after(&mut self, span: Duration) -> &mut Self {
         self.give_up_after = span;
         self

@@ -100,7 +100,8 @@ pub enum Cause {
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The strategy's answer.
+    /// The strategy's answer. Or to give up instead of starting another one, where nobody of the role has been ready for
+    /// too long and the last who had a chance has failed.
     Strategy(Directive),
     /// Nothing is left to decide: its successor had been started before.
     AlreadyReplaced,

@@ -147,7 +147,7 @@ impl Supervisor {
                         self.phase = Phase::Running;
                         out.push(Action::AnnounceReady);
                         for role in 0..self.roles.len() {
-                            self.watch_readiness(role, now);
+                            self.watch_readiness(role, None, now);
                         }
                     }
                 }
@@ -165,7 +165,11 @@ impl Supervisor {
                         self.phase = Phase::Finished;
                     }
                 }
-                Phase::Idle | Phase::Running | Phase::Finished => return,
+                Phase::Running => match self.hopeless() {
+                    Some(role) => self.give_up(role, now, out),
+                    None => return,
+                },
+                Phase::Idle | Phase::Finished => return,
             }
         }
     }

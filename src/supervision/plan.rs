@@ -24,7 +24,8 @@ pub struct RolePlan {
     pub ready_timeout: Duration,
     /// How long a member may take to stop when asked to.
     pub stop_timeout: Duration,
-    /// Nobody of the role ready for this long, and the cluster gives up.
+    /// Nobody of the role ready for this long, and the cluster gives up. Less than a second of being ready does not
+    /// count, and whoever is starting then has a last chance.
     pub give_up_after: Duration,
     /// Who decides what follows a failure.
     pub strategy: Arc<dyn Strategy>,

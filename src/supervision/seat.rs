@@ -207,15 +207,16 @@ impl Place {
         seated.into_iter().chain(self.outgoing.iter().map(|departure| departure.incarnation))
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    /// Since when its member has been ready, if it is.
+    pub(super) fn ready_since(&self) -> Option<Moment> {
         match self.seat {
-            Seat::Ready { .. } => true,
+            Seat::Ready { since, .. } => Some(since),
             Seat::Unstarted
             | Seat::Starting { .. }
             | Seat::Leaving { .. }
             | Seat::Waiting { .. }
             | Seat::Parked { .. }
-            | Seat::Vacant => false,
+            | Seat::Vacant => None,
         }
     }
 

@@ -3,21 +3,22 @@
 //! Keeps the seats and what must hold whatever a [`Strategy`](super::Strategy) answers: at most one process in a slot
 //! outside of a replacement, roles started in order and stopped in reverse, stop wins over restart, one decision for
 //! every exit. It knows no agent and no worker: a plan is an ordered list of roles. How the phases follow each other
-//! stands in [`phases`](super::phases).
+//! stands in [`phases`](super::phases), and when it gives up in [`patience`](super::patience).
 
 use std::time::Duration;
 
-use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
+use super::action::{Action, Actions};
 use super::deadlines::Deadlines;
 use super::dice::Dice;
 use super::event::{Event, Urgency};
 use super::fact::Fact;
 use super::history::{Failure, History};
 use super::moment::Moment;
+use super::patience::Patience;
 use super::phases::Phase;
 use super::plan::{Plan, RolePlan};
 use super::seat::{Place, Seat};
-use super::strategy::{Directive, Reason, View};
+use super::strategy::{Directive, View};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 
 /// The state of a cluster, and what follows from every fact about it.
@@ -34,7 +35,7 @@ pub struct Supervisor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
     Place(Slot),
-    NobodyReady(Role),
+    Patience(Role),
 }
 
 /// A role, its places and how many of them are of which kind.
@@ -45,7 +46,17 @@ pub(super) struct RoleState {
     pub(super) ready: usize,
     /// Processes, those on their way out included.
     pub(super) processes: usize,
+    /// Places that are empty for good.
+    pub(super) vacant: usize,
+    pub(super) patience: Patience,
     history: History,
+}
+
+/// What a seat counts for in its role.
+struct Tally {
+    ready_since: Option<Moment>,
+    processes: usize,
+    vacant: usize,
 }
 
 impl Supervisor {
@@ -56,6 +67,8 @@ impl Supervisor {
             plan,
             ready: 0,
             processes: 0,
+            vacant: 0,
+            patience: Patience::Whole,
             history: History::default(),
         });
         Supervisor {
@@ -94,7 +107,7 @@ impl Supervisor {
                 while let Some(due) = self.deadlines.pop_due(now) {
                     match due {
                         Due::Place(slot) => self.overdue(slot, now, &mut out),
-                        Due::NobodyReady(role) => self.nobody_ready(role, now, &mut out),
+                        Due::Patience(role) => self.patience_due(role, now),
                     }
                 }
             }
@@ -125,7 +138,8 @@ impl Supervisor {
         }
     }
 
-    /// Asks the strategy of the role, and remembers the failure unless the answer is that it was none.
+    /// Asks the strategy of the role, and remembers the failure unless the answer is that it was none. Where nobody else
+    /// could be of use any more, no answer brings back another one.
     pub(super) fn judge(&mut self, at: At, fact: &Fact<'_>, ready_for: Option<Duration>, now: Moment) -> Directive {
         let role = &mut self.roles[at.0];
         let place = &mut role.places[at.1];
@@ -143,25 +157,7 @@ impl Supervisor {
             place.history.record(failure);
             role.history.record(failure);
         }
-        directive
-    }
-
-    fn nobody_ready(&mut self, role: Role, now: Moment, out: &mut Actions) {
-        let Some(position) = self.roles.iter().position(|state| state.plan.role == role) else { return };
-        let state = &self.roles[position];
-        if state.ready > 0 || self.phase != Phase::Running {
-            return;
-        }
-        let span = state.plan.give_up_after;
-        if let Some(place) = state.places.first() {
-            out.push(Action::Record(Record {
-                member: place.slot.member(place.last.unwrap_or(Incarnation::FIRST)),
-                cause: Cause::NobodyReady(span),
-                decision: Decision::GiveUp,
-            }));
-        }
-        let reason = Reason::new(format!("no member of role {role} has been ready for {span:?}"));
-        self.begin_stop(Verdict::GaveUp(reason), now, out);
+        self.unless_hopeless(at, directive, ready_for)
     }
 
     /// Starts the next process of a place.
@@ -192,28 +188,27 @@ impl Supervisor {
         self.retally(at, before, now);
     }
 
-    /// What the seat counts for: ready, and a process.
-    fn seat_tally(&self, at: At) -> (usize, usize) {
+    fn seat_tally(&self, at: At) -> Tally {
         let place = &self.roles[at.0].places[at.1];
-        (usize::from(place.is_ready()), place.processes().count() - place.outgoing.len())
+        Tally {
+            ready_since: place.ready_since(),
+            processes: place.processes().count() - place.outgoing.len(),
+            vacant: usize::from(place.seat == Seat::Vacant),
+        }
     }
 
-    fn retally(&mut self, at: At, before: (usize, usize), now: Moment) {
+    fn retally(&mut self, at: At, before: Tally, now: Moment) {
         let after = self.seat_tally(at);
+        let (was_ready, is_ready) = (before.ready_since.is_some(), after.ready_since.is_some());
         let role = &mut self.roles[at.0];
-        role.ready = role.ready + after.0 - before.0;
-        role.processes = role.processes + after.1 - before.1;
-        if self.phase == Phase::Running && before.0 != after.0 {
-            self.watch_readiness(at.0, now);
+        role.ready = role.ready + usize::from(is_ready) - usize::from(was_ready);
+        role.processes = role.processes + after.processes - before.processes;
+        role.vacant = role.vacant + after.vacant - before.vacant;
+        if self.phase == Phase::Running && (was_ready != is_ready || before.vacant != after.vacant) {
+            let ready_for = before.ready_since.filter(|_| !is_ready).map(|since| now - since);
+            self.watch_readiness(at.0, ready_for, now);
         }
         self.reindex(at);
-    }
-
-    /// The clock of giving up runs while nobody of the role is ready.
-    pub(super) fn watch_readiness(&mut self, role: usize, now: Moment) {
-        let state = &self.roles[role];
-        let due = (state.ready == 0).then_some(now + state.plan.give_up_after);
-        self.deadlines.set(Due::NobodyReady(state.plan.role), due);
     }
 
     pub(super) fn reindex(&mut self, at: At) {
@@ -233,8 +228,11 @@ impl Supervisor {
             for (position, role) in self.roles.iter().enumerate() {
                 let processes: usize = role.places.iter().map(|place| place.processes().count()).sum();
                 debug_assert_eq!(role.processes, processes, "the count of processes has drifted");
-                let ready = role.places.iter().filter(|place| place.is_ready()).count();
+                let ready = role.places.iter().filter(|place| place.ready_since().is_some()).count();
                 debug_assert_eq!(role.ready, ready, "the count of ready members has drifted");
+                let vacant = role.places.iter().filter(|place| place.seat == Seat::Vacant).count();
+                debug_assert_eq!(role.vacant, vacant, "the count of vacant places has drifted");
+                role.check_patience(&self.phase);
                 for place in &role.places {
                     let draining = place.outgoing.iter().filter(|departure| departure.is_asked()).count();
                     debug_assert!(draining <= 1, "{} drains more than one process", place.slot);

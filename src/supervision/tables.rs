@@ -2,6 +2,7 @@
 
 mod ends;
 mod exceptions;
+mod giving_up;
 mod starts;
 mod stops;
 
@@ -54,14 +55,20 @@ impl Desk {
         Desk { supervisor: Supervisor::new(plan, 1), now: Moment::START }
     }
 
+    /// A cluster in which everyone has just become ready, role by role.
+    fn started(plan: Plan) -> Desk {
+        let slots: Vec<Slot> = plan.roles().iter().flat_map(RolePlan::slots).collect();
+        let mut desk = Desk::new(plan);
+        desk.tell(Event::Boot);
+        for slot in slots {
+            desk.tell(Event::Ready(slot.member(Incarnation::FIRST)));
+        }
+        desk
+    }
+
     /// A cluster in which everyone has been ready for a minute.
     fn running(workers: u16) -> Desk {
-        let mut desk = Desk::new(plan(workers));
-        desk.tell(Event::Boot);
-        desk.tell(Event::Ready(agent(1)));
-        for index in 0..workers {
-            desk.tell(Event::Ready(worker(index, 1)));
-        }
+        let mut desk = Desk::started(plan(workers));
         desk.now = desk.now + millis(60_000);
         desk
     }
