@@ -144,7 +144,7 @@ impl MasterState {
                 self.finish(outcome, myself);
             }
         }
-        let due = self.supervisor.deadline().map(|due| self.started + due.since_start());
+        let due = self.supervisor.deadline().and_then(|due| instant(self.started, due));
         self.timer.send_if_modified(|armed| std::mem::replace(armed, due) != due);
         for slot in touched {
             self.board.update(slot, &self.supervisor);
@@ -173,6 +173,11 @@ impl MasterState {
         let reason = Reason::new(format!("internal error: {fault}"));
         self.finish(Outcome { verdict: Verdict::GaveUp(reason), leftovers: Vec::new() }, myself);
     }
+}
+
+/// When that is by the clock. `None`: never, since the clock does not go that far.
+fn instant(started: Instant, due: Moment) -> Option<Instant> {
+    started.checked_add(due.since_start())
 }
 
 fn member(event: &Event) -> Option<MemberId> {
@@ -205,5 +210,20 @@ async fn ring(mut armed: watch::Receiver<Option<Instant>>, master: ActorRef<Mast
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_never_comes_is_none() {
+        let started = clock::now();
+        assert_eq!(instant(started, Moment::START + Duration::MAX), None);
+        let later = Duration::from_secs(60);
+        assert_eq!(instant(started, Moment::START + later), Some(started + later));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::plan_error::PlanError;
-use super::role::RoleSettings;
+use super::role::{Choice, RoleSettings};
 use super::{Declared, Hatchery};
 use crate::actors::RoleBlueprint;
 use crate::identity::Role;
@@ -113,6 +113,11 @@ impl Settled {
     fn check(&self) -> Result<(), PlanError> {
         let role = || self.role.name().to_owned();
         let RoleSettings { count, ready_timeout, stop_timeout, give_up_after, .. } = self.settings;
+        let strategy = match &self.settings.strategy {
+            Choice::BuiltIn(strategy) => strategy.times(),
+            // What it answers may be any time: the core knows those that never come.
+            Choice::Own(_) => Vec::new(),
+        };
         let allowed = match self.role {
             role if role == Role::AGENT && count != 1 => Some("there is one agent"),
             _ if count == 0 || count > usize::from(u16::MAX) => Some("1 to 65535"),
@@ -121,9 +126,9 @@ impl Settled {
         if let Some(allowed) = allowed {
             return Err(PlanError::Count { role: role(), count, allowed });
         }
-        for (setting, value) in
-            [("ready_timeout", ready_timeout), ("stop_timeout", stop_timeout), ("give_up_after", give_up_after)]
-        {
+        let patience =
+            [("ready_timeout", ready_timeout), ("stop_timeout", stop_timeout), ("give_up_after", give_up_after)];
+        for (setting, value) in patience.into_iter().chain(strategy) {
             time(&format!("{setting} of role {}", self.role), value)?;
         }
         let RoleSettings { runtime_threads, oom_score, .. } = self.settings;
@@ -182,6 +187,7 @@ fn number(
 mod tests {
     use super::*;
     use crate::Context;
+    use crate::supervision::{Backoff, Intensity, OnException};
 
     async fn role(_: Context) -> crate::Result<()> {
         Ok(())
@@ -238,6 +244,56 @@ mod tests {
                     worker.runtime_threads(0);
                 }),
                 "runtime_threads of role worker is 0",
+            ),
+            (
+                plan().tune("worker", |worker| {
+                    worker.restart_delay(Duration::ZERO);
+                }),
+                "none",
+            ),
+            (
+                plan().tune("worker", |worker| {
+                    worker.restart_delay(Duration::MAX);
+                }),
+                "restart_delay of role worker",
+            ),
+            (
+                plan().tune("worker", |worker| {
+                    worker.on_exception(OnException::Replace { drain: Duration::MAX });
+                }),
+                "the drain of on_exception of role worker",
+            ),
+            (
+                plan().tune("worker", |worker| {
+                    worker.stable_after(Duration::ZERO);
+                }),
+                "stable_after of role worker is 0ns",
+            ),
+            (
+                plan().tune("worker", move |worker| {
+                    worker
+                        .restart_limit(Intensity::new(5, Duration::ZERO))
+                        .backoff(Backoff::doubling(secs(1), secs(2)));
+                }),
+                "the period of restart_limit of role worker is 0ns",
+            ),
+            (
+                plan().tune("worker", |worker| {
+                    worker.role_restart_limit(Intensity::new(5, Duration::MAX));
+                }),
+                "the period of role_restart_limit of role worker",
+            ),
+            (
+                plan().tune("agent", move |agent| {
+                    agent.backoff(Backoff::doubling(Duration::ZERO, secs(2)));
+                }),
+                "the base of backoff of role agent is 0ns",
+            ),
+            (
+                plan().tune("agent", move |agent| {
+                    agent.probe(Backoff::doubling(secs(1), Duration::MAX));
+                }),
+                "the max of probe of role agent",
             ),
             (plan().payload_limit(0), "payload_limit is 0"),
             (plan().payload_limit(17 << 20), "payload_limit is 17825792: it must be 1 byte to 16 MiB"),

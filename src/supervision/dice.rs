@@ -30,7 +30,9 @@ impl Dice {
             return around;
         }
         let share = share.min(1.0);
-        around.mul_f64(self.0.random_range(1.0 - share..=1.0 + share))
+        let moved = around.as_secs_f64() * self.0.random_range(1.0 - share..=1.0 + share);
+        // Longer than can be told is for ever.
+        Duration::try_from_secs_f64(moved).unwrap_or(Duration::MAX)
     }
 }
 
@@ -44,6 +46,14 @@ mod tests {
         let throws: Vec<_> = (0..200).map(|_| dice.jitter(Duration::from_millis(100), 0.2)).collect();
         assert!(throws.iter().all(|t| (80..=120).contains(&t.as_millis())), "{throws:?}");
         assert!(throws.iter().any(|t| t.as_millis() < 90) && throws.iter().any(|t| t.as_millis() > 110));
+    }
+
+    #[test]
+    fn a_time_without_end_is_none_however_it_is_moved() {
+        let mut dice = Dice::seeded(7);
+        let throws: Vec<_> = (0..200).map(|_| dice.jitter(Duration::MAX, 0.2)).collect();
+        assert!(throws.iter().all(|&t| t >= Duration::MAX.mul_f64(0.79)), "{throws:?}");
+        assert!(throws.contains(&Duration::MAX));
     }
 
     #[test]

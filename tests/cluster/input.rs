@@ -32,6 +32,8 @@ fn plans() {
         ("--stop-timeout", "99999999999999", "it must be longer than nothing and at most 30 days"),
         ("--give-up-after", "0", "give_up_after of role worker is 0ns"),
         ("--orphan-grace", "0", "orphan_grace is 0ns"),
+        ("--limit", "5/0", "the period of restart_limit of role worker is 0ns"),
+        ("--drain", "99999999999999", "the drain of on_exception of role worker"),
         ("--threads", "0", "runtime_threads of role worker is 0: it must be 1 to 1024"),
         ("--tune", "mailer", "there are settings for role mailer, which is not declared"),
     ];

@@ -8,7 +8,7 @@ use std::process::Command;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
-use crate::harness::{copy, is_alive, probe, send, until, until_gone, web};
+use crate::harness::{copy, is_alive, probe, scenario, send, until, until_gone, web};
 use crate::{http, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -30,6 +30,7 @@ pub fn trials() -> Vec<Trial> {
         trial("the role's limit slows every slot down", role_limit),
         trial("an exit code that no restart can mend parks the slot for good", permanent),
         trial("a program that was replaced on disk is still the one that runs", replaced_on_disk),
+        trial("a strategy may answer with a time that never comes", never),
     ]
 }
 
@@ -277,4 +278,13 @@ fn replaced_on_disk() {
     send(cluster.pid_of("worker/0#1"), Signal::SIGKILL);
     cluster.said("worker/0#2 cluster is ready");
     assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn never() {
+    let mut cluster = scenario("strategies").arg("--answer", "never").flag("--trace").ready();
+    cluster.said("member exited slot=worker/2 incarnation=1");
+    cluster.said("worker/1#2 cluster is ready");
+    assert_eq!(cluster.stop().code(), Some(0));
+    assert_eq!(cluster.count("worker/2#2"), 0);
+    cluster.expect_nobody();
 }
