@@ -14,9 +14,9 @@
 //! | parked | old news | old news | old news | old news | spawn (a probe) | vacant |
 //! | vacant | old news | old news | old news | old news | — | vacant |
 //!
-//! Before the cluster has been ready once, *ask* is *the start has failed*; while it stops, *ask* is *vacant*. A fact
-//! about an incarnation that is not the one in the seat is old news in every row, unless that one is draining beside
-//! it.
+//! Before the cluster has been ready once, *ask* is *the start has failed*, but for panics and what was reported; while
+//! it stops, *ask* is *vacant*. A fact about an incarnation that is not the one in the seat is old news in every row,
+//! unless that one is draining beside it.
 
 mod action;
 mod backoff;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
-use super::fact::{Exception, Fact};
+use super::fact::{Exception, ExceptionKind, Fact};
 use super::moment::Moment;
 use super::seat::{Departure, Errand, Killing, Seat};
 use super::strategy::Directive;
@@ -30,6 +30,16 @@ impl Supervisor {
                     decision: Decision::Stopping,
                 }));
                 out.push(Action::Stay(id));
+            }
+            // It says that it cannot do what it is for: nobody would call that a start.
+            Seat::Ready { incarnation, .. }
+                if incarnation == id.incarnation()
+                    && self.phase.is_booting()
+                    && exception.kind == ExceptionKind::Returned =>
+            {
+                let cause = Cause::Exception(exception);
+                out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
+                self.begin_stop(Verdict::StartFailed(id, cause), now, out);
             }
             Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
                 let directive = self.judge(at, &Fact::Exception(&exception), Some(now - since), now);

@@ -15,8 +15,9 @@ use crate::identity::Slot;
 /// it answers (one live process per slot outside of a replacement, the order of start and stop, stop wins over
 /// restart) is kept by the [`Supervisor`](super::Supervisor).
 ///
-/// It is not asked before the cluster was ready for the first time, when every failure ends the start, nor about the
-/// end of a process that was asked to go.
+/// Before the cluster was ready for the first time it is asked about panics and reported exceptions of members that are
+/// ready, and about nothing else: every other failure ends the start. It is never asked about the end of a process that
+/// was asked to go.
 pub trait Strategy: Send + Sync + 'static {
     /// What is to be done.
     fn decide(&self, fact: &Fact<'_>, view: &View<'_>, dice: &mut Dice) -> Directive;

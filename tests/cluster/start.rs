@@ -14,6 +14,10 @@ pub fn trials() -> Vec<Trial> {
         trial("scenario 2: an agent that fails to boot ends the start before any worker, with code 1", agent_fails),
         trial("scenario 3: an agent that dies while a worker boots ends the start", agent_dies_during_boot),
         trial("scenario 4: a worker that fails to boot cleans up, is not replaced and ends the start", worker_fails),
+        trial(
+            "scenario 4: a ready worker whose function returns an error before all are ready ends the start",
+            ready_fails,
+        ),
         trial("scenario 5: a start that takes too long is over in time, for an agent too", start_timeout),
         trial("scenario 7: ready is told to all, and to a replacement once", ready_is_resent),
         trial("P02: an exit before ready is a boot failure and names its cause", exit_before_ready),
@@ -90,6 +94,21 @@ fn worker_fails() {
         "{stderr}"
     );
     for member in ["worker/1#1", "worker/0#1", "agent/0#1"] {
+        cluster.said(&format!("{member} cleaned up"));
+    }
+    assert_eq!(cluster.count("#2"), 0, "nobody was replaced");
+}
+
+fn ready_fails() {
+    let worker = "0?ready 0?fail:no_licence cleanup sleep:60000 ready";
+    let mut cluster = probe("cleanup ready stopping", worker).arg("--workers", 2).spawn();
+    cluster.wait_code(1);
+    let sentence = cluster.complained("hatchery: failed to start");
+    assert!(
+        sentence.contains("worker/0#1 the role function returned: no licence, before the cluster was"),
+        "{sentence}"
+    );
+    for member in ["worker/1#1", "agent/0#1"] {
         cluster.said(&format!("{member} cleaned up"));
     }
     assert_eq!(cluster.count("#2"), 0, "nobody was replaced");

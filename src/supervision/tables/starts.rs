@@ -129,3 +129,42 @@ fn a_start_does_not_wait_for_a_slot_that_its_strategy_put_aside() {
         );
     }
 }
+
+#[test]
+fn a_function_that_returns_an_error_fails_the_start_of_a_ready_member_too() {
+    let returned = || Exception::new(ExceptionKind::Returned, "no licence");
+    let sentence = "worker/0#1 the role function returned: no licence";
+    let mut desk = Desk::new(plan(2));
+    desk.tell(Event::Boot);
+    desk.tell(Event::Ready(agent(1)));
+    desk.tell(Event::Ready(worker(0, 1)));
+    assert_eq!(
+        desk.tell(Event::Exception(worker(0, 1), returned())),
+        [
+            "worker/0#1: the role function returned: no licence -> the start has failed",
+            "terminate worker/0#1 5s",
+            "terminate worker/1#1 5s",
+        ]
+    );
+    desk.exit(worker(0, 1));
+    desk.exit(worker(1, 1));
+    assert_eq!(desk.exit(agent(1)).last(), Some(&format!("finish: start failed: {sentence}")));
+
+    // When all have been ready it is one of many.
+    let mut desk = Desk::running(2);
+    assert_eq!(
+        desk.tell(Event::Exception(worker(0, 1), returned())).last().map(String::as_str),
+        Some("spawn worker/0#2")
+    );
+}
+
+#[test]
+fn a_panic_in_a_task_of_a_ready_member_does_not_end_the_start() {
+    let mut desk = Desk::new(plan(2));
+    desk.tell(Event::Boot);
+    desk.tell(Event::Ready(agent(1)));
+    desk.tell(Event::Ready(worker(0, 1)));
+    assert_eq!(desk.tell(Event::Exception(worker(0, 1), panic()))[1..], ["drain worker/0#1 30s", "spawn worker/0#2"]);
+    desk.tell(Event::Ready(worker(1, 1)));
+    assert_eq!(desk.tell(Event::Ready(worker(0, 2))), ["admit worker/0#2", "announce ready"]);
+}
