@@ -10,7 +10,7 @@ use super::supervisor::{RoleState, Supervisor};
 pub(super) enum Phase {
     /// Nobody has been started.
     Idle,
-    /// The role at this position is being started; those before it are ready.
+    /// The role at this position is being started; those before it have been ready.
     Booting(usize),
     /// All have been ready at once, and that was told.
     Running,
@@ -137,7 +137,8 @@ impl Supervisor {
             match &self.phase {
                 Phase::Booting(role) => {
                     let role = *role;
-                    if self.roles[role].ready < self.roles[role].places.len() {
+                    // Also of those before it: since they were ready, one of them may have had to be replaced.
+                    if self.roles[..=role].iter().any(|role| role.ready < role.places.len()) {
                         return;
                     }
                     if role + 1 < self.roles.len() {

@@ -168,3 +168,16 @@ fn a_panic_in_a_task_of_a_ready_member_does_not_end_the_start() {
     desk.tell(Event::Ready(worker(1, 1)));
     assert_eq!(desk.tell(Event::Ready(worker(0, 2))), ["admit worker/0#2", "announce ready"]);
 }
+
+#[test]
+fn ready_is_not_told_while_an_earlier_role_waits_for_a_successor() {
+    let cache = || Role::new(1, "cache");
+    let roles = [cache(), Role::WORKER].map(|which| role(which, 1, OneForOne::worker()));
+    let cache = |incarnation| Slot::new(cache(), 0).member(Incarnation::new(incarnation));
+    let mut desk = Desk::new(Plan::new(roles.to_vec()));
+    desk.tell(Event::Boot);
+    desk.tell(Event::Ready(cache(1)));
+    desk.tell(Event::Exception(cache(1), panic()));
+    assert_eq!(desk.tell(Event::Ready(worker(0, 1))), ["admit worker/0#1"]);
+    assert_eq!(desk.tell(Event::Ready(cache(2))), ["admit cache/0#2", "announce ready"]);
+}
