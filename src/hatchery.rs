@@ -169,7 +169,7 @@ impl Hatchery {
     /// 2 when the plan or the way it was called is at fault, 3 when it gave up. Other than for 0 it has said why on
     /// stderr, in one sentence. In a member it does not return.
     ///
-    /// TERM, INT and QUIT stop it in order; a second one kills. Not to be called from within a tokio runtime: members
+    /// TERM, INT and QUIT stop it in order; a second one, if it does not come at once, kills. Not to be called from within a tokio runtime: members
     /// must be told apart before any thread exists.
     pub fn run(self) -> ExitCode {
         match self.try_run() {

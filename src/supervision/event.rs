@@ -25,7 +25,8 @@ pub enum Event {
 /// How a stop was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// In order, each with time to finish. Asked for a second time it is [`Quick`](Urgency::Quick).
+    /// In order, each with time to finish. Asked for a second time it is [`Quick`](Urgency::Quick), unless that comes
+    /// within 200 ms of the first, and is the same.
     Graceful,
     /// Everyone is killed now.
     Quick,

@@ -1,9 +1,15 @@
 //! From boot to finish: role after role up, all ready, role after role down.
 
+use std::time::Duration;
+
 use super::action::{Action, Actions, Outcome, Verdict};
 use super::moment::Moment;
 use super::seat::{Departure, Errand, Killing, Seat};
 use super::supervisor::{RoleState, Supervisor};
+
+/// Two stops this close to each other are one wish: `timeout` of the coreutils signals its child and then the group that
+/// the child is in, within microseconds. Whoever has seen that nothing happens, and asks again, takes longer.
+const SAME_STOP: Duration = Duration::from_millis(200);
 
 /// How far the cluster is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +71,11 @@ impl Supervisor {
 
     pub(super) fn stop(&mut self, now: Moment, out: &mut Actions) {
         match self.phase {
-            Phase::Idle | Phase::Booting(_) | Phase::Running => self.begin_stop(Verdict::Stopped, now, out),
+            Phase::Idle | Phase::Booting(_) | Phase::Running => {
+                self.stop_asked = Some(now);
+                self.begin_stop(Verdict::Stopped, now, out);
+            }
+            Phase::Stopping(..) if self.stop_asked.is_some_and(|asked| now - asked < SAME_STOP) => {}
             // Asked twice, or while it was failing anyway: whoever asks is in a hurry.
             Phase::Stopping(..) => self.stop_quick(now, out),
             Phase::Finished => {}
@@ -212,7 +222,7 @@ impl Supervisor {
         &mut self,
         at: (usize, usize),
         incarnation: crate::identity::Incarnation,
-        ready_for: Option<std::time::Duration>,
+        ready_for: Option<Duration>,
         now: Moment,
         out: &mut Actions,
     ) {

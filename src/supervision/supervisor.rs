@@ -28,6 +28,8 @@ pub struct Supervisor {
     pub(super) roles: Vec<RoleState>,
     pub(super) deadlines: Deadlines<Due>,
     pub(super) leftovers: Vec<MemberId>,
+    /// When somebody first asked for the stop that is under way.
+    pub(super) stop_asked: Option<Moment>,
     dice: Dice,
 }
 
@@ -76,6 +78,7 @@ impl Supervisor {
             roles: roles.collect(),
             deadlines: Deadlines::default(),
             leftovers: Vec::new(),
+            stop_asked: None,
             dice: Dice::seeded(seed),
         }
     }

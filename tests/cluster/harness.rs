@@ -242,6 +242,15 @@ impl Cluster {
         self.wait()
     }
 
+    /// Asks for as long as it takes: a second time that comes too early is the first. Needs the trace.
+    #[track_caller]
+    pub fn stop_quickly(&self) {
+        until("the quick stop is heard", || {
+            self.signal(Signal::SIGTERM);
+            (self.count("killed by a quick stop") > 0 || self.count("cluster stopped") > 0).then_some(())
+        });
+    }
+
     /// Waits for the end of the master.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {

@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         trial("scenario 16: workers stop, then the agent, each within its time, for TERM, INT and QUIT", order),
         trial("P10: one that does not heed the stop is killed when its time is over", ignored),
         trial("a second signal is quick", second_signal),
+        trial("a signal that comes twice at once, as from coreutils' timeout, is one", same_signal),
         trial("Ctrl-C reaches the master alone", ctrl_c),
         trial("what was accepted or is queued when the stop comes is answered", answered),
         trial("a stop does not wait for connections on which nothing happens", idle_connections),
@@ -61,14 +62,25 @@ fn ignored() {
 }
 
 fn second_signal() {
-    let mut cluster =
-        probe("ready stopping", "ready stopping forever").arg("--stop-timeout", 600_000).flag("--trace").ready();
+    let worker = "ready stopping sleep:300 say:goes_on forever";
+    let mut cluster = probe("ready stopping", worker).arg("--stop-timeout", 600_000).flag("--trace").ready();
     cluster.signal(Signal::SIGTERM);
-    cluster.said("worker/0#1 is stopping");
+    cluster.said("worker/0#1 goes_on");
     cluster.signal(Signal::SIGINT);
     cluster.wait_code(0);
     let exit = cluster.said("member exited slot=worker/0");
     assert!(exit.contains("killed by a quick stop"), "{exit}");
+}
+
+fn same_signal() {
+    let worker = "ready cluster stopping sleep:100 say:finished";
+    // What it gets it passes on, as it does when its time is over: to its child, and to the group that both are in.
+    let through = ["timeout", "--preserve-status", "600"];
+    let mut cluster = probe("ready stopping", worker).flag("--trace").through(&through).ready();
+    cluster.signal(Signal::SIGTERM);
+    cluster.wait_code(0);
+    cluster.said("worker/0#1 finished");
+    assert_eq!(cluster.count("killed by a quick stop"), 0, "{:#?}", cluster.lines());
 }
 
 fn ctrl_c() {

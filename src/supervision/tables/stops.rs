@@ -50,6 +50,7 @@ fn a_stop_goes_through_the_roles_in_reverse_and_gives_each_its_time() {
 fn a_second_stop_kills_everyone_at_once() {
     let mut desk = Desk::running(2);
     desk.tell(Event::Stop(Urgency::Graceful));
+    desk.pass(millis(200));
     let said = desk.tell(Event::Stop(Urgency::Graceful));
     assert_eq!(said, ["kill worker/0#1", "kill worker/1#1", "kill agent/0#1"]);
     assert_eq!(desk.tell(Event::Stop(Urgency::Graceful)), NOTHING);
@@ -59,6 +60,24 @@ fn a_second_stop_kills_everyone_at_once() {
     let said = desk.exit(worker(1, 1));
     assert_eq!(said[0], "worker/1#1: killed by signal 9: killed by a quick stop -> stopping");
     assert_eq!(said[2], "finish: stopped");
+}
+
+#[test]
+fn a_stop_that_comes_twice_at_once_is_one() {
+    let mut desk = Desk::running(1);
+    desk.tell(Event::Stop(Urgency::Graceful));
+    for _ in 0..3 {
+        assert_eq!(desk.tell(Event::Stop(Urgency::Graceful)), NOTHING);
+        desk.pass(millis(60));
+    }
+    // Counted from the first: who goes on asking is heard.
+    desk.pass(millis(20));
+    assert_eq!(desk.tell(Event::Stop(Urgency::Graceful)), ["kill worker/0#1", "kill agent/0#1"]);
+
+    // A quick one is quick whenever it comes.
+    let mut desk = Desk::running(1);
+    desk.tell(Event::Stop(Urgency::Graceful));
+    assert_eq!(desk.tell(Event::Stop(Urgency::Quick)), ["kill worker/0#1", "kill agent/0#1"]);
 }
 
 #[test]
