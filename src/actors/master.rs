@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{oneshot, watch};
@@ -187,13 +187,26 @@ fn member(event: &Event) -> Option<MemberId> {
     }
 }
 
+/// A timer rings to the millisecond. Where it rings this much too late the master has been stopped, or starved.
+const LATE: Duration = Duration::from_millis(20);
+
+/// Enough to read what lies in the links, and little for those who are overdue anyway.
+const CATCH_UP: Duration = Duration::from_millis(20);
+
 /// The one timer: rings when the moment that was asked for is here.
 async fn ring(mut armed: watch::Receiver<Option<Instant>>, master: ActorRef<MasterMsg>) {
     loop {
         let due = *armed.borrow_and_update();
         let passed = async {
             match due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
+                Some(due) => {
+                    tokio::time::sleep_until(due.into()).await;
+                    // What would have been in time lies unread in the links. Once read it may move the deadline, and
+                    // this begins again.
+                    if clock::now().saturating_duration_since(due) > LATE {
+                        tokio::time::sleep(CATCH_UP).await;
+                    }
+                }
                 None => std::future::pending().await,
             }
         };
@@ -215,8 +228,6 @@ async fn ring(mut armed: watch::Receiver<Option<Instant>>, master: ActorRef<Mast
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

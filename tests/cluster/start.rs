@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         trial("P03: one that never says ready is killed", never_ready),
         trial("P14: roles that the user names start in their order", several_ready),
         trial("a start that is interrupted is no failure", interrupted),
+        trial("a master that was stopped while its members became ready hears them first", stopped_master),
         trial("the stderr of a booting member is passed on, and that of a ready one is its own", stderr_of_members),
         trial("the master only supervises: two threads, and no connection", master_only_supervises),
         trial("a member starts clean: its own group, no signal blocked or ignored, nothing inherited", clean_member),
@@ -206,6 +207,23 @@ fn interrupted() {
     cluster.wait_code(0);
     cluster.said("worker/0#1 cleaned up");
     assert_eq!(cluster.stderr(), "");
+}
+
+fn stopped_master() {
+    // They are ready in time. What they say lies unread until their time is over.
+    let worker = "sleep:500 ready sleep:1000 say:late stopping";
+    let mut cluster = probe("ready stopping", worker).arg("--workers", 4).arg("--ready-timeout", 1200).spawn();
+    let all = |text: &str| {
+        for index in 0..4 {
+            cluster.said(&format!("worker/{index}#1 {text}"));
+        }
+    };
+    all("pid");
+    cluster.signal(Signal::SIGSTOP);
+    all("late");
+    cluster.signal(Signal::SIGCONT);
+    all("cluster is ready");
+    assert_eq!(cluster.stop().code(), Some(0), "{}", cluster.stderr());
 }
 
 fn stderr_of_members() {
