@@ -59,6 +59,8 @@ impl Supervisor {
     }
 
     pub(super) fn exited(&mut self, id: MemberId, exit: Exit, now: Moment, out: &mut Actions) {
+        // Nobody waited for it any more, and it has gone after all.
+        self.leftovers.retain(|leftover| *leftover != id);
         let Some(at) = self.find(id.slot()) else { return };
         let stopping = self.phase.is_stopping();
         let place = &mut self.roles[at.0].places[at.1];
@@ -177,9 +179,9 @@ impl Supervisor {
         self.reindex(at);
         for incarnation in abandoned {
             let id = slot.member(incarnation);
-            self.leftovers.push(id);
             out.push(Action::Abandon(id));
             self.exited(id, Exit::new(ExitStatus::Unkillable), now, out);
+            self.leftovers.push(id);
         }
     }
 }

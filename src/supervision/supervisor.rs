@@ -27,6 +27,7 @@ pub struct Supervisor {
     pub(super) phase: Phase,
     pub(super) roles: Vec<RoleState>,
     pub(super) deadlines: Deadlines<Due>,
+    /// Processes that were killed and have not been heard to go.
     pub(super) leftovers: Vec<MemberId>,
     /// When somebody first asked for the stop that is under way.
     pub(super) stop_asked: Option<Moment>,

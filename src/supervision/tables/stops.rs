@@ -133,6 +133,17 @@ fn a_process_that_survives_its_kill_is_abandoned_and_named_at_the_end() {
 }
 
 #[test]
+fn one_that_was_abandoned_and_goes_after_all_is_not_named_at_the_end() {
+    let mut desk = Desk::running(1);
+    desk.tell(Event::LinkLost(worker(0, 1), LinkError::Protocol("unknown kind 99".into())));
+    let said = desk.pass(millis(5_000));
+    assert_eq!(said[0], "abandon worker/0#1");
+    assert_eq!(desk.supervisor.leftovers, [worker(0, 1)]);
+    assert_eq!(desk.exit(worker(0, 1)), NOTHING, "its end has been recorded");
+    assert_eq!(desk.supervisor.leftovers, []);
+}
+
+#[test]
 fn an_exit_that_a_strategy_escalates_ends_the_cluster_in_order() {
     let strategy = from_fn(|_, _, _| Directive::Escalate(Reason::new("the licence has expired")));
     let mut desk =
