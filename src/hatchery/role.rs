@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::Role;
-use crate::process::Executable;
-use crate::supervision::{Backoff, Intensity, OnException, OneForOne, RestartType, Strategy};
+use crate::process::{Executable, contain};
+use crate::supervision::{
+    Backoff, Dice, Directive, Fact, Intensity, OnException, OneForOne, Reason, RestartType, Strategy, View,
+};
 
 /// Settings of one role. See [`Hatchery::tune`](crate::Hatchery::tune).
 pub struct RoleSettings {
@@ -52,10 +54,10 @@ impl RoleSettings {
         }
     }
 
-    pub(crate) fn strategy_value(&self) -> Arc<dyn Strategy> {
+    pub(crate) fn strategy_value(&self, role: Role) -> Arc<dyn Strategy> {
         match &self.strategy {
             Choice::BuiltIn(strategy) => Arc::new(strategy.clone()),
-            Choice::Own(strategy) => strategy.clone(),
+            Choice::Own(strategy) => Arc::new(Guarded { strategy: strategy.clone(), role }),
         }
     }
 
@@ -181,7 +183,7 @@ impl RoleSettings {
     }
 
     /// Another strategy, in place of the built-in one. It has no use for the settings of that: to make one of them
-    /// afterwards is an error of the plan.
+    /// afterwards is an error of the plan. If it panics, the cluster gives up: stopped in order, exit code 3.
     pub fn strategy(&mut self, strategy: impl Strategy) -> &mut Self {
         self.strategy = Choice::Own(Arc::new(strategy));
         self
@@ -193,6 +195,24 @@ impl RoleSettings {
             Choice::Own(_) => self.idle.push(name),
         }
         self
+    }
+}
+
+/// A strategy of the user's. It is the one piece of the user's code that runs in the master: if it panics the cluster is
+/// stopped in order, as when it gives up, rather than left without a master.
+struct Guarded {
+    strategy: Arc<dyn Strategy>,
+    role: Role,
+}
+
+impl Strategy for Guarded {
+    fn decide(&self, fact: &Fact<'_>, view: &View<'_>, dice: &mut Dice) -> Directive {
+        match contain(|| self.strategy.decide(fact, view, dice)) {
+            Ok(directive) => directive,
+            Err(text) => {
+                Directive::Escalate(Reason::new(format!("the strategy of role {} panicked: {text}", self.role)))
+            }
+        }
     }
 }
 

@@ -148,7 +148,7 @@ impl Settled {
             ready_timeout: self.settings.ready_timeout,
             stop_timeout: self.settings.stop_timeout,
             give_up_after: self.settings.give_up_after,
-            strategy: self.settings.strategy_value(),
+            strategy: self.settings.strategy_value(self.role),
         }
     }
 

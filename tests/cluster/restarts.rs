@@ -31,6 +31,7 @@ pub fn trials() -> Vec<Trial> {
         trial("an exit code that no restart can mend parks the slot for good", permanent),
         trial("a program that was replaced on disk is still the one that runs", replaced_on_disk),
         trial("a strategy may answer with a time that never comes", never),
+        trial("a strategy that panics ends the cluster in order with code 3", strategy_panics),
     ]
 }
 
@@ -287,4 +288,14 @@ fn never() {
     assert_eq!(cluster.stop().code(), Some(0));
     assert_eq!(cluster.count("worker/2#2"), 0);
     cluster.expect_nobody();
+}
+
+fn strategy_panics() {
+    let mut cluster = scenario("strategies").arg("--answer", "panic").flag("--trace").spawn();
+    cluster.wait_code(3);
+    cluster.complained("hatchery: gave up: the strategy of role worker panicked: no idea");
+    for member in ["worker/0#1", "agent/0#1"] {
+        cluster.said(&format!("{member} is stopping"));
+    }
+    assert_eq!(cluster.count("killed by"), 0, "{:#?}", cluster.lines());
 }
