@@ -9,14 +9,14 @@
 //! | unstarted | old news | old news | old news | old news | — | vacant |
 //! | starting | ready | leaving (it ends itself) | leaving | boot failed: ask | kill, leaving | leaving |
 //! | ready | old news | ask | leaving | ask | — | leaving |
-//! | leaving | old news | old news | hurry | ask, restart or vacant | kill, then abandon | hurry |
+//! | leaving | old news | old news | old news | ask, restart or vacant | kill, then abandon | hurry |
 //! | waiting | old news | old news | old news | old news | spawn | vacant |
 //! | parked | old news | old news | old news | old news | spawn (a probe) | vacant |
 //! | vacant | old news | old news | old news | old news | — | vacant |
 //!
 //! Before the cluster has been ready once, *ask* is *the start has failed*, but for panics and what was reported; while
 //! it stops, *ask* is *vacant*. A fact about an incarnation that is not the one in the seat is old news in every row,
-//! unless that one is draining beside it.
+//! unless that one is draining beside it. Who breaks the protocol of its link is killed in every row with a process.
 
 mod action;
 mod backoff;

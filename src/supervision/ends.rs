@@ -11,7 +11,7 @@ use super::supervisor::{At, Supervisor};
 use crate::identity::{MemberId, Slot};
 
 /// A process whose link is gone is usually on its way out: the news of its exit follows within a millisecond. One
-/// that has closed its link and lives on is out of reach.
+/// that has closed its link and lives on, without having been told to leave, is out of reach.
 const LINK_GRACE: Duration = Duration::from_secs(1);
 
 impl Supervisor {
@@ -21,8 +21,8 @@ impl Supervisor {
         let hostile = matches!(error, LinkError::Protocol(_));
         let place = &mut self.roles[at.0].places[at.1];
         if let Some(departure) = place.outgoing.iter_mut().find(|d| d.incarnation == id.incarnation()) {
-            departure.lose_link(error, LINK_GRACE, now);
-            if hostile && departure.kill(Killing::Deserved, now) {
+            // It is on its way out, and may close its link before it has done all that it does at the end.
+            if hostile && departure.kill(Killing::Broke(error), now) {
                 out.push(Action::Kill(id));
             }
             self.reindex(at);
@@ -32,8 +32,7 @@ impl Supervisor {
             Seat::Starting { incarnation, .. } if *incarnation == id.incarnation() => None,
             Seat::Ready { incarnation, since } if *incarnation == id.incarnation() => Some(now - *since),
             Seat::Leaving { departure, .. } if departure.incarnation == id.incarnation() => {
-                departure.lose_link(error, LINK_GRACE, now);
-                if hostile && departure.kill(Killing::Deserved, now) {
+                if hostile && departure.kill(Killing::Broke(error), now) {
                     out.push(Action::Kill(id));
                 }
                 self.reindex(at);

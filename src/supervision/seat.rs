@@ -74,8 +74,6 @@ pub enum Errand {
 pub struct Departure {
     pub(super) incarnation: Incarnation,
     stage: Stage,
-    /// It lost its link on the way.
-    link: Option<LinkError>,
 }
 
 /// How far a departure has come.
@@ -88,7 +86,7 @@ enum Stage {
 }
 
 /// Why one on its way out was killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Killing {
     /// It had had this long.
     Overdue(Duration),
@@ -96,30 +94,24 @@ pub(super) enum Killing {
     QuickStop,
     /// Another of its slot has to drain.
     Displaced,
+    /// It did on its link what nobody may.
+    Broke(LinkError),
     /// What it did is the cause that is told.
     Deserved,
 }
 
 impl Departure {
     pub(super) fn asked(incarnation: Incarnation, allowed: Duration, now: Moment) -> Departure {
-        Departure { incarnation, stage: Stage::Asked { kill_by: now + allowed, allowed }, link: None }
+        Departure { incarnation, stage: Stage::Asked { kill_by: now + allowed, allowed } }
     }
 
     pub(super) fn killed(incarnation: Incarnation, why: Killing, now: Moment) -> Departure {
-        Departure { incarnation, stage: Stage::Killed { abandon_at: now + ABANDON_AFTER, why }, link: None }
+        Departure { incarnation, stage: Stage::Killed { abandon_at: now + ABANDON_AFTER, why } }
     }
 
     /// Whether it still has time.
     pub(super) fn is_asked(&self) -> bool {
         matches!(self.stage, Stage::Asked { .. })
-    }
-
-    /// Its link is lost: it has no longer than `allowed` from now on. One that was killed loses its link by that.
-    pub(super) fn lose_link(&mut self, error: LinkError, allowed: Duration, now: Moment) {
-        if self.is_asked() {
-            self.link = Some(error);
-            self.hurry(allowed, now);
-        }
     }
 
     fn deadline(&self) -> Moment {
@@ -154,13 +146,13 @@ impl Departure {
 
     /// Its end, told as what it was.
     pub(super) fn cause(&self, exit: Exit) -> Cause {
-        match (&self.stage, &self.link) {
-            (Stage::Asked { .. }, _) => Cause::Left(exit),
-            (Stage::Killed { .. }, Some(error)) => Cause::LinkLost(error.clone(), exit),
-            (Stage::Killed { why: Killing::Overdue(allowed), .. }, None) => Cause::Overdue(*allowed, exit),
-            (Stage::Killed { why: Killing::QuickStop, .. }, None) => Cause::Hurried(exit),
-            (Stage::Killed { why: Killing::Displaced, .. }, None) => Cause::Displaced(exit),
-            (Stage::Killed { why: Killing::Deserved, .. }, None) => Cause::Exited(exit),
+        match &self.stage {
+            Stage::Asked { .. } => Cause::Left(exit),
+            Stage::Killed { why: Killing::Overdue(allowed), .. } => Cause::Overdue(*allowed, exit),
+            Stage::Killed { why: Killing::QuickStop, .. } => Cause::Hurried(exit),
+            Stage::Killed { why: Killing::Displaced, .. } => Cause::Displaced(exit),
+            Stage::Killed { why: Killing::Broke(error), .. } => Cause::LinkLost(error.clone(), exit),
+            Stage::Killed { why: Killing::Deserved, .. } => Cause::Exited(exit),
         }
     }
 }

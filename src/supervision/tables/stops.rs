@@ -81,6 +81,24 @@ fn a_stop_that_comes_twice_at_once_is_one() {
 }
 
 #[test]
+fn one_who_closes_its_link_on_its_way_out_keeps_its_time() {
+    let mut desk = Desk::running(2);
+    desk.tell(Event::Exception(worker(1, 1), panic()));
+    desk.tell(Event::Ready(worker(1, 2)));
+    desk.tell(Event::Stop(Urgency::Graceful));
+    for id in [worker(0, 1), worker(1, 1)] {
+        assert_eq!(desk.tell(Event::LinkLost(id, LinkError::Closed)), NOTHING);
+    }
+    assert_eq!(desk.pass(millis(4_999)), NOTHING);
+    assert_eq!(desk.tell(Event::Exited(worker(0, 1), Exit::code(0)))[0], "worker/0#1: exited with code 0 -> stopping");
+    assert_eq!(desk.pass(millis(1)), ["kill worker/1#1", "kill worker/1#2"]);
+    assert_eq!(
+        desk.exit(worker(1, 1)),
+        ["worker/1#1: killed by signal 9: killed after 5s in which it did not leave -> stopping"]
+    );
+}
+
+#[test]
 fn stop_wins_over_restart_for_a_waiting_a_parked_and_a_starting_one() {
     let mut desk = Desk::running(3);
     desk.exit(agent(1));
