@@ -20,6 +20,18 @@ fn the_agent_comes_back_after_a_second_and_the_workers_stay() {
     assert_eq!(desk.tell(Event::Ready(agent(2))), ["admit agent/0#2", "resend ready agent/0#2"]);
 }
 
+/// P13: the seat tells when it is filled again, and the core has ears for the others.
+#[test]
+fn while_a_slot_backs_off_its_seat_says_until_when_and_its_sibling_is_served() {
+    let mut desk = Desk::running(2);
+    for incarnation in 1..=3 {
+        desk.exit(worker(0, incarnation));
+    }
+    assert!(matches!(desk.seat(Slot::worker(0)), Seat::Waiting { restart_at } if *restart_at > desk.now));
+    assert_eq!(desk.exit(worker(1, 1))[1..], ["spawn worker/1#2"]);
+    assert_eq!(desk.pass(millis(200)), ["spawn worker/0#4"]);
+}
+
 #[test]
 fn a_crash_loop_parks_the_slot_tries_again_and_recovers() {
     let mut desk = Desk::running(2);
@@ -101,6 +113,7 @@ fn who_breaks_the_protocol_is_killed_at_once_wherever_it_stands() {
     );
 }
 
+/// P11: what is said of one incarnation when the next has been started changes nothing.
 #[test]
 fn old_news_changes_nothing_in_any_seat() {
     let stale = |id: MemberId| {
