@@ -2,6 +2,21 @@
 //! otherwise it runs the tests, which start it again with one.
 //!
 //! Nothing here waits for a while: every wait is for a fact, with a deadline.
+//!
+//! # Scenarios of the peers' suites that make no sense here, and why
+//!
+//! The names of the tests say which scenario they are. These have none:
+//!
+//! - 10 and 15 in the environment "local": there are no environments. Whether the dead are replaced is a setting.
+//! - 19, the pid file: a service manager keeps one, and knows its children without.
+//! - 22, the single process: a cluster of one process has nobody to supervise. A program that wants to run alone calls its
+//!   role function's work itself.
+//! - 23, the reload: replacing all members of a running cluster is not part of this crate so far.
+//! - 24, https: TLS is the service's own, above the listener. The port of a debugger: there is no inspector to attach to.
+//!   Sticky connections: one shared socket, and whoever accepts keeps. A foreign listen that must not count as started:
+//!   ready is what the member's code says, never what it binds.
+//! - 25, the schedule: a timer in the agent or in a worker does it; a calendar of jobs is a library of its own.
+//! - P07, the lost heartbeat: there are none so far. A member that is stuck keeps its slot until somebody ends it.
 
 #![allow(clippy::disallowed_methods, reason = "here the clock is the wall's")]
 #![allow(unreachable_pub, reason = "a test has no outside")]
