@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 use crate::listener::{Listener, ListenerError};
-use crate::member::{Event, Inside, Member};
+use crate::member::{Inside, Member};
 use crate::messenger::Messenger;
 use crate::roster::Roster;
 use crate::transport::What;
@@ -57,7 +57,7 @@ impl Context {
     ///
     /// Register handlers before. Said again, it means nothing.
     pub fn ready(&self) {
-        self.member.tell(Event::Ready);
+        self.member.ready();
     }
 
     /// Resolves when every member of the cluster has been ready at once, or at once when that has happened. Not if the

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream as FuturesStream;
-use rustix::net::{SocketFlags, accept_with};
+use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -140,13 +140,18 @@ impl Listener {
     }
 
     /// What is queued already, when nobody will accept after us. Asks the kernel: the reactor may not have noticed yet.
+    ///
+    /// Then the socket is shut, for all who share it: whoever comes now is refused, and not kept waiting for a reset.
     fn sweep(&mut self) -> Option<Stream> {
         loop {
             match self.socket.accept_now() {
                 Ok(accepted) => return Some(self.wrap(accepted)),
                 Err(error) if is_of_the_connection(&error) => {}
                 // Nothing is left, or nothing can be had.
-                Err(_) => return None,
+                Err(_) => {
+                    let _ = shutdown(self.socket.as_fd(), Shutdown::Read);
+                    return None;
+                }
             }
         }
     }
@@ -203,6 +208,15 @@ pub enum TokioListener {
     Unix(UnixListener),
 }
 
+impl AsFd for SharedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            SharedSocket::Tcp(socket) => socket.as_fd(),
+            SharedSocket::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 impl SharedSocket {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Inner, PeerAddr)>> {
         match self {
@@ -257,6 +271,8 @@ fn is_of_the_connection(error: &io::Error) -> bool {
         Errno::OPNOTSUPP,
         Errno::NETUNREACH,
         Errno::CONNRESET,
+        // It was reset between being accepted and being asked who it is.
+        Errno::NOTCONN,
     ];
     Errno::from_io_error(error).is_some_and(|error| errors.contains(&error))
 }

@@ -19,7 +19,7 @@ mod link;
 mod shared;
 mod undelivered;
 
-pub(crate) use busy::Connection;
+pub(crate) use busy::{Connection, Running};
 pub(crate) use credit::NoCredit;
 pub use dispatch::AlreadyAnswered;
 pub(crate) use dispatch::{Consume, Consumed, Delivery, Reply, Task};

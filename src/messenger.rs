@@ -279,14 +279,9 @@ impl Messenger {
     where
         T: DeserializeOwned + Send + 'static,
     {
+        assert!(!action.is_empty(), "an action has a name");
         let (sender, messages) = mpsc::channel(STREAM);
-        self.on(action, move |message: Message<T>| {
-            let sender = sender.clone();
-            async move {
-                // Whoever read it has lost interest: the message is dealt with.
-                let _ = sender.send(message).await;
-            }
-        });
+        self.member.dispatch.add(&self.member, action, handler::forward(sender));
         Messages { messages }
     }
 

@@ -37,4 +37,4 @@ pub use listen::Address;
 pub(crate) use listen::Bound;
 pub(crate) use nursery::Nursery;
 pub use panics::{Contained, contain, contain_future};
-pub(crate) use panics::{catch, install_hook};
+pub(crate) use panics::{Panicked, catch, catch_future, install_hook};

@@ -37,7 +37,7 @@ pub(crate) use header::{ACTION_LIMIT, Address, Class, Flags, Header, Kind, Lane,
 pub(crate) use line::Line;
 pub(crate) use reason::Outcome;
 pub use reason::Reason;
-pub(crate) use returns::{Effect, refuse};
+pub(crate) use returns::Effect;
 pub(crate) use run::Run;
 pub(crate) use session::{Books, Destination, Said, Session};
 pub(crate) use slot_queue::SlotQueue;

@@ -102,8 +102,11 @@ impl Board {
     pub(crate) fn ready(&self) -> Ready {
         let mut ready = Ready::default();
         for (slot, entry) in &self.slots {
-            if entry.members.iter().any(|(_, state)| *state == MemberState::Ready) {
+            let is = |wanted: MemberState| entry.members.iter().any(|(_, state)| *state == wanted);
+            if is(MemberState::Ready) {
                 ready.add(*slot);
+            } else if !is(MemberState::Parked) && !is(MemberState::Stopped) {
+                ready.add_hopeful(*slot);
             }
         }
         ready

@@ -61,6 +61,8 @@ pub(crate) enum SlotMsg {
     Ack(MemberId, Ack),
     /// The news of who is who, for a member of this slot that watches.
     Roster(MemberId, Bytes),
+    /// The actor of a process has ended: with its process, or by a fault of ours, which is told.
+    Down(MemberId, Result<Exit, String>),
     /// The end of a process whose own actor is not there to tell of it.
     Unattended(MemberId, ExitRecord),
 }

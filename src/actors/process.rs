@@ -13,7 +13,7 @@ use super::routes::Routes;
 use crate::identity::MemberId;
 use crate::process::{ProcessBackend, ProcessControl, SpawnError, Spawned};
 use crate::supervision::{Dice, Event, Exception, Exit, LinkError};
-use crate::transport::{Books, Line, Said, Session};
+use crate::transport::{Books, Line, Order, Said, Session};
 
 pub(crate) struct ProcessActor;
 
@@ -98,6 +98,8 @@ impl ProcessActor {
                 let exit = facts::exit(record, state.reported.as_ref());
                 return state.end(exit, &myself);
             }
+            // As many as exceptions were reported: a member that does not read may report for ever.
+            ProcessMsg::Order(Order::Stay) => state.line.stay(),
             ProcessMsg::Order(order) => state.line.control(|out| order.put(out)),
             ProcessMsg::Kill => match &state.control {
                 Some(control) => control.kill(),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ractor::ActorRef;
 use tokio::sync::watch;
@@ -12,32 +13,48 @@ use crate::identity::{Role, Slot};
 use crate::supervision::Dice;
 use crate::transport::{Destination, Effect, Run};
 
-/// The slots and who is ready.
+/// The slots, and where a random message had better go.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    slots: BTreeMap<Slot, ActorRef<SlotMsg>>,
+    slots: BTreeMap<Slot, Place>,
     ready: watch::Sender<Arc<Ready>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    actor: ActorRef<SlotMsg>,
+    /// Much waits there that might as well have gone elsewhere.
+    crowded: AtomicBool,
 }
 
 /// The slots that a random message may go to, by role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ready(BTreeMap<Role, Vec<Slot>>);
+pub(crate) struct Ready {
+    ready: BTreeMap<Role, Vec<Slot>>,
+    /// Not ready, and not put aside: where a message may wait when nobody is ready.
+    hopeful: BTreeMap<Role, Vec<Slot>>,
+}
 
 impl Ready {
     pub(crate) fn add(&mut self, slot: Slot) {
-        self.0.entry(slot.role()).or_default().push(slot);
+        self.ready.entry(slot.role()).or_default().push(slot);
+    }
+
+    pub(crate) fn add_hopeful(&mut self, slot: Slot) {
+        self.hopeful.entry(slot.role()).or_default().push(slot);
     }
 }
 
 impl Routes {
     pub(crate) fn new(slots: BTreeMap<Slot, ActorRef<SlotMsg>>) -> Routes {
-        Routes { slots, ready: watch::Sender::default() }
+        let place = |(slot, actor)| (slot, Place { actor, crowded: AtomicBool::new(false) });
+        Routes { slots: slots.into_iter().map(place).collect(), ready: watch::Sender::default() }
     }
 
     /// Tells the actor of a slot. One that has failed has ended the cluster: nobody hears this any more.
     pub(crate) fn tell(&self, slot: Slot, message: SlotMsg) {
-        if let Some(actor) = self.slots.get(&slot) {
-            let _ = actor.cast(message);
+        if let Some(place) = self.slots.get(&slot) {
+            let _ = place.actor.cast(message);
         }
     }
 
@@ -52,14 +69,32 @@ impl Routes {
         self.ready.send_replace(Arc::new(ready));
     }
 
-    /// A ready member of the role, each as likely as the others. Nobody ready: one that may become so, where it waits.
+    pub(crate) fn set_crowded(&self, slot: Slot, crowded: bool) {
+        if let Some(place) = self.slots.get(&slot) {
+            place.crowded.store(crowded, Ordering::Relaxed);
+        }
+    }
+
+    fn is_crowded(&self, slot: Slot) -> bool {
+        self.slots.get(&slot).is_some_and(|place| place.crowded.load(Ordering::Relaxed))
+    }
+
+    /// A ready member of the role, each as likely as the others, but for those where such messages pile up: one that has
+    /// stopped would otherwise bind, message by message, what its siblings could take. Nobody ready: one that may become
+    /// so, where it waits.
     pub(crate) fn pick(&self, role: Role, dice: &mut Dice) -> Option<Slot> {
         let ready = self.ready.borrow();
-        if let Some(slots) = ready.0.get(&role).filter(|slots| !slots.is_empty()) {
-            return Some(slots[dice.below(slots.len())]);
+        for candidates in [&ready.ready, &ready.hopeful] {
+            let Some(slots) = candidates.get(&role).filter(|slots| !slots.is_empty()) else { continue };
+            let picked = slots[dice.below(slots.len())];
+            if !self.is_crowded(picked) {
+                return Some(picked);
+            }
+            let others: Vec<Slot> = slots.iter().copied().filter(|&slot| !self.is_crowded(slot)).collect();
+            return Some(if others.is_empty() { picked } else { others[dice.below(others.len())] });
         }
-        let of_role: Vec<Slot> = self.slots.keys().copied().filter(|slot| slot.role() == role).collect();
-        (!of_role.is_empty()).then(|| of_role[dice.below(of_role.len())])
+        // All are put aside: any of them sends it back with the reason.
+        self.slots.keys().copied().find(|slot| slot.role() == role)
     }
 
     /// Sends a run on its way, one copy for each slot that it is for. The bytes are shared.
@@ -72,12 +107,6 @@ impl Routes {
                 }
             }
             Destination::All => self.tell_all(|_| SlotMsg::Deliver(run.clone())),
-            Destination::Nowhere(reason) => {
-                // There is no slot that could send it back.
-                if let Effect::Return { to, run, .. } = crate::transport::refuse(&run, run.from.slot(), reason) {
-                    self.tell(to.slot(), SlotMsg::Return(run, None));
-                }
-            }
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::blueprint::Blueprint;
 use super::facts;
@@ -92,37 +92,40 @@ impl SlotActor {
             SlotMsg::Return(run, refund) => state.queue.take_back(run, refund, clock::now(), &mut out),
             SlotMsg::Credit { to, account, charge } => state.queue.credit(to, account, charge),
             SlotMsg::Ack(id, ack) => {
-                if let Err(error) = state.queue.ack(id, ack, clock::now(), &mut out) {
+                if let Err(error) = state.queue.ack(id, &ack, clock::now(), &mut out) {
                     state.violated(id, &error);
                 }
             }
             SlotMsg::Roster(id, frame) => state.queue.roster(id, frame, clock::now(), &mut out),
+            SlotMsg::Down(id, end) => state.actor_ended(id, end, &mut out),
             SlotMsg::Unattended(id, record) => state.ended(id, facts::exit(record, None), &mut out),
         }
         state.routes.carry_out(out);
+        state.routes.set_crowded(state.arguments.slot, state.queue.is_crowded());
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<SlotMsg>,
+        myself: ActorRef<SlotMsg>,
         event: SupervisionEvent,
         state: &mut SlotState,
     ) -> Result<(), ActorProcessingErr> {
-        let mut out = Vec::new();
-        match event {
+        let (who, end) = match event {
             SupervisionEvent::ActorTerminated(who, ended, _) => {
-                let exit =
-                    ended.and_then(|mut ended| ended.take::<ProcessState>().ok()).and_then(ProcessState::into_exit);
-                state.actor_ended(&who, exit, "stopped", &mut out);
+                let ended = ended.and_then(|mut ended| ended.take::<ProcessState>().ok());
+                (who, ended.and_then(ProcessState::into_exit).ok_or_else(|| "stopped".to_owned()))
             }
             SupervisionEvent::ActorFailed(who, error) => match error.downcast::<ProcessDown>() {
-                Ok(down) => state.actor_ended(&who, Some(down.exit), "", &mut out),
-                Err(error) => state.actor_ended(&who, None, &error.to_string(), &mut out),
+                Ok(down) => (who, Ok(down.exit)),
+                Err(error) => (who, Err(error.to_string())),
             },
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        if let Some(id) = state.who.remove(&who.get_id()) {
+            // Supervision events overtake messages. What the dead had said is in the mailbox, and is heard first.
+            let _ = myself.cast(SlotMsg::Down(id, end));
         }
-        state.routes.carry_out(out);
         Ok(())
     }
 }
@@ -158,11 +161,10 @@ impl SlotState {
     }
 
     /// The actor of a process has ended. With its process, unless the fault was ours.
-    fn actor_ended(&mut self, who: &ActorCell, exit: Option<Exit>, fault: &str, out: &mut Vec<Effect>) {
-        let Some(id) = self.who.remove(&who.get_id()) else { return };
-        match exit {
-            Some(exit) => self.ended(id, exit, out),
-            None => {
+    fn actor_ended(&mut self, id: MemberId, end: Result<Exit, String>, out: &mut Vec<Effect>) {
+        match end {
+            Ok(exit) => self.ended(id, exit, out),
+            Err(fault) => {
                 tracing::error!(slot = %id.slot(), incarnation = id.incarnation().get(), cause = fault,
                     "the actor of a process has failed: the process is killed");
                 // Its end comes by the normal way, from whoever reads its link.

@@ -1,4 +1,5 @@
-//! What is under way in a member: connections that are open, handlers that run. A member that leaves waits for it.
+//! What is under way in a member: connections that are open, handlers that run. A member that leaves waits for it, and a
+//! moment for its answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ pub(crate) struct Busy(Arc<Count>);
 struct Count {
     connections: AtomicUsize,
     handlers: AtomicUsize,
+    answers: AtomicUsize,
     changed: Notify,
 }
 
@@ -22,7 +24,11 @@ pub(crate) struct Connection(Busy);
 
 /// One handler, as long as it runs.
 #[derive(Debug)]
-pub(crate) struct Handler(Busy);
+pub(crate) struct Running(Busy);
+
+/// One answer, as long as it waits to be sent.
+#[derive(Debug)]
+pub(crate) struct Answering(Busy);
 
 impl Busy {
     pub(crate) fn connection(&self) -> Connection {
@@ -30,19 +36,35 @@ impl Busy {
         Connection(self.clone())
     }
 
-    pub(crate) fn handler(&self) -> Handler {
+    pub(crate) fn handler(&self) -> Running {
         self.0.handlers.fetch_add(1, Ordering::Relaxed);
-        Handler(self.clone())
+        Running(self.clone())
     }
 
-    /// Resolves when nothing is under way. Cancel-safe.
+    pub(crate) fn answer(&self) -> Answering {
+        self.0.answers.fetch_add(1, Ordering::Relaxed);
+        Answering(self.clone())
+    }
+
+    /// Resolves when no connection is open and no handler runs. Cancel-safe.
     pub(crate) async fn quiet(&self) {
+        let is_quiet =
+            |count: &Count| count.connections.load(Ordering::Acquire) + count.handlers.load(Ordering::Acquire) == 0;
+        self.wait_until(is_quiet).await;
+    }
+
+    /// Resolves when no answer waits to be sent. Cancel-safe.
+    pub(crate) async fn answered(&self) {
+        self.wait_until(|count| count.answers.load(Ordering::Acquire) == 0).await;
+    }
+
+    async fn wait_until(&self, is_so: impl Fn(&Count) -> bool) {
         loop {
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
             // Registered before the look: an end between the two is not missed.
             changed.as_mut().enable();
-            if self.0.connections.load(Ordering::Acquire) + self.0.handlers.load(Ordering::Acquire) == 0 {
+            if is_so(&self.0) {
                 return;
             }
             changed.await;
@@ -58,9 +80,17 @@ impl Drop for Connection {
     }
 }
 
-impl Drop for Handler {
+impl Drop for Running {
     fn drop(&mut self) {
         if self.0.0.handlers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.0.changed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if self.0.0.answers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.0.changed.notify_waiters();
         }
     }
@@ -82,7 +112,13 @@ mod tests {
         drop(connection);
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
+        let answer = busy.answer();
         drop(handler);
-        waiter.await.expect("it is quiet");
+        waiter.await.expect("it is quiet, though somebody is still to be answered");
+        let waiter = tokio::spawn(async move { busy.answered().await });
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        drop(answer);
+        waiter.await.expect("all is said");
     }
 }

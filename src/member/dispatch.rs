@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -13,8 +12,8 @@ use tracing::Instrument;
 
 use super::shared::Member;
 use crate::identity::MemberId;
-use crate::process::catch;
-use crate::transport::{Ack, Class, Flags, Header, Kind, Line, Outcome, Reason, action, payload_start};
+use crate::process::{catch, catch_future};
+use crate::transport::{Class, Flags, Header, Kind, Line, Outcome, Reason, action, payload_start};
 
 /// Something to be done later.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -47,17 +46,21 @@ pub(crate) struct Delivery {
 }
 
 /// Acknowledges one message when it is dropped: when it has been handed on.
-struct Unacked(Arc<Line>);
+struct Unacked {
+    line: Arc<Line>,
+    number: u64,
+}
 
 impl Drop for Unacked {
     fn drop(&mut self) {
-        self.0.ack(Ack { messages: 1, answers: 0 });
+        self.line.ack_message(self.number);
     }
 }
 
 impl Delivery {
-    pub(crate) fn new(from: MemberId, header: Header, frame: Bytes, member: Arc<Member>) -> Delivery {
-        let unacked = Some(Unacked(member.line.clone()));
+    /// `number`: which of the messages that came over the link.
+    pub(crate) fn new(from: MemberId, header: Header, frame: Bytes, member: Arc<Member>, number: u64) -> Delivery {
+        let unacked = Some(Unacked { line: member.line.clone(), number });
         Delivery { from, header, member, frame, unacked }
     }
 
@@ -75,13 +78,16 @@ impl Delivery {
     }
 
     /// Nobody here can take it. Its sender is told, if it was for this member alone; a group is not told by each.
-    async fn refuse(self, reason: Reason) {
-        let (member, to) = (&self.member, self.header.from);
+    ///
+    /// Nobody waits for that: a sender that does not read would hold up all that came for the same action.
+    fn refuse(mut self, reason: Reason) {
+        self.acknowledge();
+        let to = self.header.from;
         match self.header.kind {
             Kind::Call => {
                 let detail = Outcome::Undelivered(reason).to_detail();
                 let header = Header { kind: Kind::Reply, flags: Flags::default(), to, detail, ..self.header };
-                member.answer(header, "", Bytes::new()).await;
+                self.member.clone().answer_later(header, String::new(), Bytes::new());
             }
             _ if self.header.flags.class == Class::Group => {
                 tracing::debug!(from = %self.from, action = self.action(), %reason, "message dropped");
@@ -89,7 +95,7 @@ impl Delivery {
             _ => {
                 let detail = reason.to_number().into();
                 let header = Header { kind: Kind::Undelivered, to, detail, ..self.header };
-                member.answer(header, self.action(), self.payload()).await;
+                self.member.clone().answer_later(header, self.action().to_owned(), self.payload());
             }
         }
     }
@@ -183,24 +189,29 @@ async fn serve(action: Weak<Action>, mut deliveries: mpsc::UnboundedReceiver<Del
     while let Some(delivery) = deliveries.recv().await {
         let Some(action) = action.upgrade() else { return };
         match delivery.header.kind {
-            Kind::Call => begin_call(&action, delivery).await,
+            Kind::Call => begin_call(&action, delivery),
             _ => handle(&action, delivery).await,
         }
     }
 }
 
 /// Calls are begun in order and answered as they are done: one that waits for something holds up nobody.
-async fn begin_call(action: &Action, mut delivery: Delivery) {
-    let Some(reply) = action.reply().clone() else { return delivery.refuse(Reason::NoHandler).await };
+fn begin_call(action: &Action, mut delivery: Delivery) {
+    let Some(reply) = action.reply().clone() else { return delivery.refuse(Reason::NoHandler) };
     delivery.acknowledge();
-    let (member, busy) = (delivery.member.clone(), delivery.member.busy.handler());
-    // A panic in the part that runs at once: the hook has reported it, and whatever was dropped by it has answered.
-    if let Ok(answer) = std::panic::catch_unwind(AssertUnwindSafe(|| reply(delivery))) {
-        let answer = async move {
-            let _ = catch(answer).await;
-            drop(busy);
-        };
-        member.runtime.spawn(answer.instrument(member.span.clone()));
+    let member = delivery.member.clone();
+    match catch(|| reply(delivery)) {
+        Ok(answer) => {
+            let answering = member.clone();
+            let answer = async move {
+                if let Err(panicked) = catch_future(answer).await {
+                    answering.panicked(panicked);
+                }
+            };
+            member.runtime.spawn(answer.instrument(member.span.clone()));
+        }
+        // In the part that runs at once. Whatever was dropped by it has answered.
+        Err(panicked) => member.panicked(panicked),
     }
 }
 
@@ -210,19 +221,25 @@ async fn handle(action: &Action, mut delivery: Delivery) {
     let mut taken = false;
     let mut refusal = Reason::NoHandler;
     for consume in &consumers {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| consume(&delivery))) {
-            Ok(Consumed::Done) | Err(_) => taken = true,
+        match catch(|| consume(&delivery)) {
+            Ok(Consumed::Done) => taken = true,
             Ok(Consumed::Later(task)) => {
                 taken = true;
                 // What is under way in the handler is the handler's.
                 delivery.acknowledge();
-                let _ = catch(task).await;
+                if let Err(panicked) = catch_future(task).await {
+                    delivery.member.panicked(panicked);
+                }
+            }
+            Err(panicked) => {
+                taken = true;
+                delivery.member.panicked(panicked);
             }
             Ok(Consumed::Undecodable) => refusal = Reason::Undecodable,
             Ok(Consumed::Retired) => action.consumers().retain(|other| !Arc::ptr_eq(other, consume)),
         }
     }
     if !taken {
-        delivery.refuse(refusal).await;
+        delivery.refuse(refusal);
     }
 }

@@ -22,7 +22,7 @@ use crate::identity::{Incarnation, MemberId, Role};
 use crate::process::settle::{self, SettleError, Settled};
 use crate::process::signals::MemberSignals;
 use crate::process::watch::{self, Watch};
-use crate::process::{black_box, catch, clock, install_hook};
+use crate::process::{black_box, catch_future, clock, install_hook};
 use crate::transport::{Directory, Hello, Limits, Order, Report, Welcome, WelcomeError, What, put_bare};
 
 /// What a program declares of one role, as far as its members are concerned.
@@ -192,7 +192,9 @@ impl Prepared {
             let inside = Inside { member: member.clone(), listeners };
             perform(&member, role.run, inside, cancelled).await;
             let code = course.await.unwrap_or(super::life::EXCEPTION);
-            // What was said last is still on its way out. A master that is alive takes it at once.
+            // What was said last is still on its way out. A master that is alive takes it at once; an answer waits for
+            // its caller, who may be stopped.
+            let _ = tokio::time::timeout(LAST_WORDS, member.busy.answered()).await;
             member.line.close();
             let _ = tokio::time::timeout(LAST_WORDS, written).await;
             Ok(code)
@@ -213,7 +215,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 async fn perform(member: &Arc<Member>, run: Box<RoleFn>, inside: Inside, cancelled: oneshot::Receiver<()>) {
     let work = async {
         // A panic before the first await is one of the function like any other.
-        catch(Box::pin(async move { run(inside).await })).await
+        catch_future(Box::pin(async move { run(inside).await })).await
     };
     tokio::select! {
         biased;
@@ -222,9 +224,12 @@ async fn perform(member: &Arc<Member>, run: Box<RoleFn>, inside: Inside, cancell
             let result = match ended {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(Failure::Error(error)),
-                Err(_) => Err(Failure::Panicked),
+                Err(panicked) => {
+                    member.panicked(panicked);
+                    Err(Failure::Panicked)
+                }
             };
-            member.tell_surely(Event::Returned(result)).await;
+            member.tell(Event::Returned(result));
         }
     }
 }
@@ -251,6 +256,10 @@ struct Pending {
     survived: Option<tokio::time::Instant>,
 }
 
+/// How many bytes of reports may wait for the master to read them. One who reports without pause is read when its turn
+/// comes, and each report that waits will have an answer, after which more can be told.
+const REPORTS: usize = 64 * 1024;
+
 /// A process that dies of a panic does so within this time of it.
 const SURVIVED: Duration = Duration::from_secs(1);
 
@@ -264,7 +273,7 @@ async fn at(moment: Option<tokio::time::Instant>) {
 
 impl Course {
     /// Runs until the end, and returns the exit code.
-    async fn run(mut self, mut events: mpsc::Receiver<Event>, mut signals: MemberSignals) -> i32 {
+    async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>, mut signals: MemberSignals) -> i32 {
         loop {
             let busy = self.member.busy.clone();
             let Pending { quiet, deadline, survived } = self.pending;
@@ -287,11 +296,16 @@ impl Course {
                     continue;
                 }
             };
-            if event == Event::Orphaned {
-                self.watch.ring();
-            }
-            if let Event::Order(Order::ClusterReady) = event {
-                self.member.cluster_ready.send_replace(true);
+            match event {
+                Event::Orphaned => self.watch.ring(),
+                Event::Order(Order::ClusterReady) => drop(self.member.cluster_ready.send_replace(true)),
+                Event::Exception(_) => self.member.exception_taken(),
+                Event::Ready
+                | Event::Returned(_)
+                | Event::Order(Order::Stay | Order::Drain(_) | Order::Stop(_))
+                | Event::Terminated
+                | Event::Quiet
+                | Event::Overdue => {}
             }
             for step in self.life.handle(event) {
                 if let Some(code) = self.take(step) {
@@ -312,11 +326,15 @@ impl Course {
                 member.line.control(|out| put_bare(crate::transport::Kind::Ready, out));
             }
             Step::Report(report) => {
-                tracing::error!(parent: &member.span, exception = report.text, "exception");
                 if report.what == What::Panic {
                     self.pending.survived = Some(tokio::time::Instant::from(clock::now() + SURVIVED));
                 }
-                member.line.control(|out| report.put(out));
+                if !report.leaving && member.line.control_backlog() > REPORTS {
+                    member.leave_unreported();
+                } else {
+                    tracing::error!(parent: &member.span, exception = report.text, "exception");
+                    member.line.control(|out| report.put(out));
+                }
             }
             Step::Pause => member.gate.pause_at_once(),
             Step::Resume => member.gate.resume(),
@@ -335,8 +353,11 @@ impl Course {
         None
     }
 
-    /// Exceptions for which there was no room are told as one.
+    /// Exceptions for which there was no room are told as one, when there is.
     fn tell_unreported(&self) {
+        if self.member.line.control_backlog() > REPORTS {
+            return;
+        }
         let count = self.member.take_unreported();
         if count > 0 {
             let text = format!("and {count} more exceptions at the same time");

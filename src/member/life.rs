@@ -42,7 +42,7 @@ pub(crate) enum Event {
 pub(crate) enum Failure {
     /// It returned this error.
     Error(String),
-    /// It panicked: the hook has reported that.
+    /// It panicked: that has been reported.
     Panicked,
 }
 
@@ -157,19 +157,15 @@ impl Life {
                 self.stage = Stage::Judged;
                 vec![Step::Pause, Step::Report(returned(&text, false))]
             }
-            // The hook's report of it is on its way to here, or has been.
+            // The report of it has been heard.
             Event::Returned(Err(Failure::Panicked)) => Vec::new(),
             Event::Order(Order::Stop(_)) => self.stop(),
             Event::Order(Order::Drain(_)) => self.drain(EXCEPTION, [Step::Close, Step::AnnounceStop]),
-            Event::Terminated => {
-                let mut steps = self.stop();
-                steps.insert(0, Step::ArmDeadline);
-                steps
-            }
+            Event::Terminated => self.terminated(),
             Event::Orphaned => self.orphaned(),
-            Event::Ready | Event::Order(Order::ClusterReady | Order::Stay) | Event::Quiet | Event::Overdue => {
-                Vec::new()
-            }
+            // The gate is shut before an exception is heard of here, and this may be about the one before.
+            Event::Order(Order::Stay) => vec![Step::Resume],
+            Event::Ready | Event::Order(Order::ClusterReady) | Event::Quiet | Event::Overdue => Vec::new(),
         }
     }
 
@@ -191,11 +187,7 @@ impl Life {
             }
             Event::Returned(Err(Failure::Error(text))) => vec![Step::Report(returned(&text, false))],
             Event::Returned(Ok(()) | Err(Failure::Panicked)) => Vec::new(),
-            Event::Terminated => {
-                let mut steps = self.stop();
-                steps.insert(0, Step::ArmDeadline);
-                steps
-            }
+            Event::Terminated => self.terminated(),
             Event::Orphaned => self.orphaned(),
             Event::Ready | Event::Order(Order::ClusterReady) | Event::Quiet | Event::Overdue => Vec::new(),
         }
@@ -217,12 +209,18 @@ impl Life {
         }
     }
 
+    /// The cluster stops.
     fn stop(&mut self) -> Vec<Step> {
         self.drain(0, [Step::CloseAfterSweep, Step::AnnounceStop])
     }
 
+    /// This one is to go: what is queued is its siblings' and its successor's, and nobody else counts its time.
+    fn terminated(&mut self) -> Vec<Step> {
+        self.drain(0, [Step::ArmDeadline, Step::Close, Step::AnnounceStop])
+    }
+
     fn orphaned(&mut self) -> Vec<Step> {
-        self.drain(MASTER_LOST, [Step::Close, Step::AnnounceStop])
+        self.drain(MASTER_LOST, [Step::CloseAfterSweep, Step::AnnounceStop])
     }
 
     fn drain<const N: usize>(&mut self, code: i32, steps: [Step; N]) -> Vec<Step> {
@@ -311,6 +309,7 @@ mod tests {
         for habits in [AGENT, WORKER] {
             let steps = walk(serving(habits), [Event::Exception(panic()), stay()]);
             assert_eq!(steps, [Step::Pause, Step::Report(panic()), Step::Resume]);
+            assert_eq!(walk(serving(habits), [stay()]), [Step::Resume], "of one that was only counted");
             let steps = walk(serving(habits), [Event::Exception(panic()), drain(), Event::Quiet]);
             assert_eq!(steps[2..], [Step::Close, Step::AnnounceStop], "{habits:?}: its function finishes first");
         }
@@ -353,7 +352,8 @@ mod tests {
     fn a_stop_waits_for_the_function_and_for_what_is_under_way() {
         let steps = walk(serving(WORKER), [stop(), Event::Quiet, Event::Returned(Ok(())), Event::Quiet]);
         assert_eq!(steps, [Step::CloseAfterSweep, Step::AnnounceStop, Step::AwaitQuiet, Step::Exit(0)]);
-        assert_eq!(walk(serving(WORKER), [Event::Terminated])[0], Step::ArmDeadline, "nobody else counts its time");
+        let steps = walk(serving(WORKER), [Event::Terminated]);
+        assert_eq!(steps, [Step::ArmDeadline, Step::Close, Step::AnnounceStop], "what is queued is for its successor");
         let steps = walk(serving(WORKER), [Event::Terminated, Event::Overdue]);
         assert_eq!(steps[3..], [Step::Cancel, Step::Exit(0)]);
     }

@@ -10,9 +10,9 @@ use super::calls::Answer;
 use super::dispatch::Delivery;
 use super::life::Event;
 use super::shared::Member;
-use super::undelivered::{Lost, Undelivered};
+use super::undelivered::{KEPT, Lost, Undelivered};
 use crate::transport::{
-    Ack, Directory, Header, Kind, Lane, Limits, Order, Outcome, Peek, Reason, WireError, action, payload_start, peek,
+    Directory, Header, Kind, Lane, Limits, Order, Outcome, Peek, Reason, WireError, action, payload_start, peek,
     read_credits, read_roster,
 };
 
@@ -30,13 +30,14 @@ pub(crate) async fn listen(member: Arc<Member>, mut link: impl AsyncRead + Unpin
         tracing::error!(%error, "the link to the master failed");
     }
     member.disconnect();
-    member.tell_surely(Event::Orphaned).await;
+    member.tell(Event::Orphaned);
 }
 
 async fn read(member: &Arc<Member>, link: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     // A roster may be longer than any payload.
     let limits = Limits { payload: member.limits.payload.max(crate::transport::PAYLOAD_CEILING) };
     let mut buffer = BytesMut::with_capacity(READ);
+    let mut ear = Ear { member, messages: 0, returns: 0 };
     loop {
         buffer.reserve(READ / 4);
         if link.read_buf(&mut buffer).await? == 0 {
@@ -47,7 +48,7 @@ async fn read(member: &Arc<Member>, link: &mut (impl AsyncRead + Unpin)) -> io::
                 Peek::Needs(_) => break,
                 Peek::Whole(header) => {
                     let frame = take(&mut buffer, header.frame_len());
-                    hear(member, header, frame).await.map_err(io::Error::other)?;
+                    ear.hear(header, frame).await.map_err(io::Error::other)?;
                 }
             }
         }
@@ -62,45 +63,68 @@ fn take(buffer: &mut BytesMut, length: usize) -> Bytes {
     }
 }
 
-async fn hear(member: &Arc<Member>, header: Header, frame: Bytes) -> Result<(), WireError> {
-    match header.kind {
-        Kind::Message | Kind::Call => {
-            let Some(from) = member.directory.member(header.from) else {
-                return Err(WireError::UnknownAddress(header.from));
-            };
-            member.dispatch.deliver(Delivery::new(from, header, frame, member.clone()));
-        }
-        Kind::Reply => {
-            let outcome = Outcome::from_detail(header.detail).ok_or(WireError::Malformed(header.kind))?;
-            let answer = Answer { outcome, raw: header.flags.raw, payload: frame.slice(payload_start(&header)..) };
-            // A call that was given up: its answer is nobody's.
-            member.calls.answer(header.correlation, answer);
-        }
-        Kind::Undelivered => take_back(member, &header, &frame)?,
-        Kind::Roster => {
-            let roster = read_roster(&frame[payload_start(&header)..], &member.directory)
-                .map_err(|_| WireError::Malformed(header.kind))?;
-            member.roster.send_replace(Some(roster));
-        }
-        Kind::Credit => {
-            for (account, charge) in read_credits(&frame[payload_start(&header)..])? {
-                member.credit.give_back(account, charge);
+/// Hands on what has come.
+struct Ear<'a> {
+    member: &'a Arc<Member>,
+    /// How many messages have come. Each is acknowledged by its number.
+    messages: u64,
+    /// How many returns have come since others had their turn.
+    returns: usize,
+}
+
+/// After so many returns those who listen for them have their turn: they keep no more than twice as many.
+const RETURNS: usize = KEPT / 2;
+
+impl Ear<'_> {
+    async fn hear(&mut self, header: Header, frame: Bytes) -> Result<(), WireError> {
+        let member = self.member;
+        match header.kind {
+            Kind::Message | Kind::Call => {
+                let Some(from) = member.directory.member(header.from) else {
+                    return Err(WireError::UnknownAddress(header.from));
+                };
+                member.dispatch.deliver(Delivery::new(from, header, frame, member.clone(), self.messages));
+                self.messages += 1;
+            }
+            Kind::Reply => {
+                let outcome = Outcome::from_detail(header.detail).ok_or(WireError::Malformed(header.kind))?;
+                let answer = Answer { outcome, raw: header.flags.raw, payload: frame.slice(payload_start(&header)..) };
+                // A call that was given up: its answer is nobody's.
+                member.calls.answer(header.correlation, answer);
+            }
+            Kind::Undelivered => {
+                take_back(member, &header, &frame)?;
+                self.returns += 1;
+                if self.returns == RETURNS {
+                    self.returns = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+            Kind::Roster => {
+                let roster = read_roster(&frame[payload_start(&header)..], &member.directory)
+                    .map_err(|_| WireError::Malformed(header.kind))?;
+                member.roster.send_replace(Some(roster));
+            }
+            Kind::Credit => {
+                for (account, charge) in read_credits(&frame[payload_start(&header)..])? {
+                    member.credit.give_back(account, charge);
+                }
+            }
+            Kind::ClusterReady | Kind::Stay | Kind::Drain | Kind::Stop => {
+                if let Some(order) = Order::read(&header) {
+                    member.tell(Event::Order(order));
+                }
+            }
+            Kind::Hello | Kind::Ready | Kind::Exception | Kind::Ack | Kind::Watch => {
+                return Err(WireError::WrongState(header.kind));
             }
         }
-        Kind::ClusterReady | Kind::Stay | Kind::Drain | Kind::Stop => {
-            if let Some(order) = Order::read(&header) {
-                member.tell_surely(Event::Order(order)).await;
-            }
+        // Messages are acknowledged when their handler has them; what is dealt with here, now.
+        if header.kind.lane() == Some(Lane::Answers) {
+            member.line.ack_answer();
         }
-        Kind::Hello | Kind::Ready | Kind::Exception | Kind::Ack | Kind::Watch => {
-            return Err(WireError::WrongState(header.kind));
-        }
+        Ok(())
     }
-    // Messages are acknowledged when their handler has them; what is dealt with here, now.
-    if header.kind.lane() == Some(Lane::Answers) {
-        member.line.ack(Ack { messages: 0, answers: 1 });
-    }
-    Ok(())
 }
 
 fn take_back(member: &Member, header: &Header, frame: &Bytes) -> Result<(), WireError> {
@@ -109,7 +133,7 @@ fn take_back(member: &Member, header: &Header, frame: &Bytes) -> Result<(), Wire
         return Ok(());
     };
     member.returns.add(Undelivered {
-        to: lost(&member.directory, header),
+        to: lost(&member.directory, header).ok_or(WireError::UnknownAddress(header.from))?,
         reason,
         perhaps_seen: header.flags.perhaps_seen,
         action: action(header, frame)?.to_owned(),
@@ -119,10 +143,9 @@ fn take_back(member: &Member, header: &Header, frame: &Bytes) -> Result<(), Wire
     Ok(())
 }
 
-fn lost(directory: &Directory, header: &Header) -> Lost {
-    match (directory.member(header.from), directory.slot_of(header.from)) {
-        (Some(member), _) => Lost::Member(member),
-        (None, Some(slot)) => Lost::Slot(slot),
-        (None, None) => Lost::Nobody,
+fn lost(directory: &Directory, header: &Header) -> Option<Lost> {
+    match directory.member(header.from) {
+        Some(member) => Some(Lost::Member(member)),
+        None => directory.slot_of(header.from).map(Lost::Slot),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -11,17 +11,19 @@ use tracing::Span;
 
 use super::busy::Busy;
 use super::calls::Calls;
-use super::credit::Credit;
+use super::credit::{Credit, NoCredit};
 use super::dispatch::Dispatch;
 use super::gate::Gate;
 use super::life::Event;
 use super::undelivered::Returns;
 use crate::identity::MemberId;
+use crate::process::Panicked;
 use crate::roster::Roster;
 use crate::transport::{Account, Directory, Header, Kind, Lane, Limits, Line, Report, What, charge, put_bare, window};
 
-/// How many events may wait to be dealt with: more exceptions than this at once are counted, not told one by one.
-pub(crate) const EVENTS: usize = 64;
+/// How many exceptions may wait to be dealt with: more than this at once are counted, not told one by one. Everything
+/// else that can happen happens once, or as often as the master says.
+const EXCEPTIONS: usize = 64;
 
 /// A member, as its own code sees it.
 pub(crate) struct Member {
@@ -30,6 +32,8 @@ pub(crate) struct Member {
     pub(crate) limits: Limits,
     pub(crate) line: Arc<Line>,
     pub(crate) credit: Credit,
+    /// Of answers that wait for credit, and nobody for them.
+    late: Credit,
     pub(crate) calls: Calls,
     pub(crate) dispatch: Dispatch,
     pub(crate) returns: Returns,
@@ -40,8 +44,11 @@ pub(crate) struct Member {
     pub(crate) roster: watch::Sender<Option<Roster>>,
     pub(crate) span: Span,
     pub(crate) runtime: Handle,
-    events: mpsc::Sender<Event>,
+    events: mpsc::UnboundedSender<Event>,
+    /// Exceptions among the events.
+    exceptions: AtomicUsize,
     unreported: AtomicU32,
+    said_ready: AtomicBool,
     watching: AtomicBool,
 }
 
@@ -51,14 +58,15 @@ impl Member {
         directory: Arc<Directory>,
         limits: Limits,
         runtime: Handle,
-    ) -> (Arc<Member>, mpsc::Receiver<Event>) {
-        let (events, receiver) = mpsc::channel(EVENTS);
+    ) -> (Arc<Member>, mpsc::UnboundedReceiver<Event>) {
+        let (events, receiver) = mpsc::unbounded_channel();
         let member = Member {
             id,
             directory,
             limits,
             line: Arc::default(),
             credit: Credit::new(window(limits)),
+            late: Credit::new(window(limits)),
             calls: Calls::default(),
             dispatch: Dispatch::default(),
             returns: Returns::default(),
@@ -70,32 +78,55 @@ impl Member {
             span: tracing::info_span!("member", id = %id),
             runtime,
             events,
+            exceptions: AtomicUsize::new(0),
             unreported: AtomicU32::new(0),
+            said_ready: AtomicBool::new(false),
             watching: AtomicBool::new(false),
         };
         (Arc::new(member), receiver)
     }
 
-    /// Something has happened. Never waits; what there is no room for is only counted. From any thread.
+    /// Something has happened. Never waits. From any thread.
     pub(crate) fn tell(&self, event: Event) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
-            self.unreported.fetch_add(1, Ordering::Relaxed);
-        }
+        // Nobody listens any more: the member is on its way out.
+        let _ = self.events.send(event);
     }
 
-    /// The same for what must not be lost and comes from a task.
-    pub(crate) async fn tell_surely(&self, event: Event) {
-        // Nobody listens any more: the member is on its way out.
-        let _ = self.events.send(event).await;
+    /// Its code says that it is ready. Said again, it means nothing.
+    pub(crate) fn ready(&self) {
+        if !self.said_ready.swap(true, Ordering::Relaxed) {
+            self.tell(Event::Ready);
+        }
     }
 
     /// An exception, from any thread, also one that is panicking.
     pub(crate) fn exception(&self, what: What, text: String) {
         self.gate.pause_at_once();
+        if self.exceptions.fetch_add(1, Ordering::Relaxed) >= EXCEPTIONS {
+            self.exceptions.fetch_sub(1, Ordering::Relaxed);
+            return self.leave_unreported();
+        }
         self.tell(Event::Exception(Report { what, leaving: false, text }));
     }
 
-    /// How many events have found no room since the last call.
+    /// A panic was caught on its way out of user code.
+    pub(crate) fn panicked(&self, panicked: Panicked) {
+        if let Some(text) = panicked.untold {
+            self.exception(What::Panic, text);
+        }
+    }
+
+    /// An exception is being dealt with: there is room for another.
+    pub(crate) fn exception_taken(&self) {
+        self.exceptions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// An exception is counted and no more.
+    pub(crate) fn leave_unreported(&self) {
+        self.unreported.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many exceptions were only counted since the last call.
     pub(crate) fn take_unreported(&self) -> u32 {
         self.unreported.swap(0, Ordering::Relaxed)
     }
@@ -115,6 +146,29 @@ impl Member {
         if self.credit.take(account, charge(&sized)).await.is_ok() {
             self.line.frame(header, action, payload);
         }
+    }
+
+    /// The same for whoever does not wait. Bounded by what may be under way to a receiver: more of a sender that does not
+    /// read what comes back to it is dropped, and counted.
+    pub(crate) fn answer_later(self: Arc<Self>, header: Header, action: String, payload: Bytes) {
+        let sized = Header { action_len: action.len() as u16, payload_len: payload.len() as u32, ..header };
+        let (Some(account), cost) = (Account::of(Lane::Answers, header.to), charge(&sized)) else { return };
+        match self.credit.try_take(account, cost) {
+            Ok(()) => return self.line.frame(header, &action, payload),
+            Err(NoCredit::Closed) => return,
+            Err(NoCredit::Full) => {}
+        }
+        if self.late.try_take(account, cost).is_err() {
+            tracing::warn!(to = ?account, "an answer is dropped: its receiver does not take those before");
+            return;
+        }
+        let answering = self.busy.answer();
+        // A runtime that is shutting down takes no tasks: then the end of the process answers.
+        self.runtime.clone().spawn(async move {
+            self.answer(header, &action, payload).await;
+            self.late.give_back(account, cost);
+            drop(answering);
+        });
     }
 
     /// The link is lost: whoever waits for something from it stops waiting.

@@ -9,7 +9,7 @@ use crate::identity::{MemberId, Slot};
 use crate::transport::Reason;
 
 /// How many wait for one who listens. Older ones are given up for younger, and counted.
-const KEPT: usize = 1024;
+pub(super) const KEPT: usize = 1024;
 
 /// A message that was not delivered.
 #[derive(Clone, Debug)]
@@ -36,8 +36,6 @@ pub enum Lost {
     Slot(Slot),
     /// This process and no other.
     Member(MemberId),
-    /// Somebody whom the plan does not know.
-    Nobody,
 }
 
 impl std::fmt::Display for Lost {
@@ -45,7 +43,6 @@ impl std::fmt::Display for Lost {
         match self {
             Lost::Slot(slot) => write!(f, "{slot}"),
             Lost::Member(member) => write!(f, "{member}"),
-            Lost::Nobody => f.write_str("nobody"),
         }
     }
 }

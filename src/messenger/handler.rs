@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 
 use super::body::{decode, encode_owned};
 use crate::identity::MemberId;
-use crate::member::{Consume, Consumed, Delivery, Member, Reply, Task};
+use crate::member::{Consume, Consumed, Delivery, Member, Reply, Running, Task};
 use crate::text::cut;
 use crate::transport::{Flags, Header, Kind, Outcome, Reason};
 
@@ -118,6 +119,24 @@ where
     })
 }
 
+/// Hands messages to whoever reads the other end of `sender`, one when there is room for it. Retired when nobody does.
+pub(super) fn forward<T>(sender: mpsc::Sender<Message<T>>) -> Arc<Consume>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    Arc::new(move |delivery: &Delivery| {
+        if sender.is_closed() {
+            return Consumed::Retired;
+        }
+        let Some(body) = decode(delivery.header.flags.raw, &delivery.payload()) else { return Consumed::Undecodable };
+        let (sender, message) = (sender.clone(), Message { from: delivery.from, body });
+        Consumed::Later(Box::pin(async move {
+            // Whoever read it has lost interest meanwhile: the message is dealt with.
+            let _ = sender.send(message).await;
+        }))
+    })
+}
+
 /// A handler of calls without its types.
 pub(super) fn reply<T, R, E, H, Fut>(handler: H) -> Arc<Reply>
 where
@@ -178,20 +197,27 @@ struct Answerer {
     member: Arc<Member>,
     header: Header,
     answered: bool,
+    /// The handler runs.
+    _running: Running,
 }
 
 impl Answerer {
     fn to(delivery: &Delivery) -> Answerer {
         let header =
             Header { to: delivery.header.from, correlation: delivery.header.correlation, ..Header::bare(Kind::Reply) };
-        Answerer { member: delivery.member.clone(), header, answered: false }
+        let running = delivery.member.busy.handler();
+        Answerer { member: delivery.member.clone(), header, answered: false, _running: running }
     }
 
     async fn give(mut self, answer: Answer) {
         self.answered = true;
         let flags = Flags { raw: answer.raw, ..Flags::default() };
         let header = Header { detail: answer.outcome.to_detail(), flags, ..self.header };
-        self.member.answer(header, "", answer.payload).await;
+        let member = self.member.clone();
+        // The handler is done. A caller that does not read is nothing that a member on its way out waits for.
+        let _answering = member.busy.answer();
+        drop(self);
+        member.answer(header, "", answer.payload).await;
     }
 }
 
@@ -199,9 +225,7 @@ impl Drop for Answerer {
     fn drop(&mut self) {
         if !self.answered {
             let header = Header { detail: Outcome::Dropped.to_detail(), ..self.header };
-            let member = self.member.clone();
-            // A runtime that is shutting down takes no tasks: then the end of the process answers.
-            self.member.runtime.spawn(async move { member.answer(header, "", Bytes::new()).await });
+            self.member.clone().answer_later(header, String::new(), Bytes::new());
         }
     }
 }

@@ -16,6 +16,8 @@ use super::black_box;
 thread_local! {
     /// How many containing scopes this thread is in.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
+    /// How many panics of this thread the hook has told of.
+    static TOLD: Cell<u64> = const { Cell::new(0) };
 }
 
 /// A panic that was contained.
@@ -64,15 +66,26 @@ impl<F: Future> Future for Containing<F> {
     }
 }
 
-/// A task panicked. The hook has said how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Panicked;
+/// A panic that was caught. It is an exception all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "it may be that nobody has heard of it"]
+pub(crate) struct Panicked {
+    /// What it said, if the hook has not told: it was resumed, or user code has set a hook of its own since.
+    pub(crate) untold: Option<String>,
+}
 
-/// Runs `future`; a panic in it ends it alone. It is an exception all the same.
-pub(crate) async fn catch<F: Future + Unpin>(mut future: F) -> Result<F::Output, Panicked> {
-    std::future::poll_fn(move |cx| match panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(cx))) {
+/// Runs `f`; a panic in it ends it alone.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panicked> {
+    let told = TOLD.get();
+    panic::catch_unwind(AssertUnwindSafe(f))
+        .map_err(|payload| Panicked { untold: (TOLD.get() == told).then(|| text(&*payload).to_owned()) })
+}
+
+/// The same for a future.
+pub(crate) async fn catch_future<F: Future + Unpin>(mut future: F) -> Result<F::Output, Panicked> {
+    std::future::poll_fn(move |cx| match catch(|| Pin::new(&mut future).poll(cx)) {
         Ok(poll) => poll.map(Ok),
-        Err(_) => Poll::Ready(Err(Panicked)),
+        Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
 }
@@ -106,6 +119,7 @@ pub(crate) fn install_hook(black_box: File, tell: impl Fn(String) + Send + Sync 
                 message = format!("{cause}, then {message}");
             }
             black_box::write(&black_box, &message);
+            TOLD.set(TOLD.get() + 1);
             tell(message);
         }
         previous(info);
@@ -134,6 +148,13 @@ fn text(payload: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_that_goes_past_the_hook_is_known_to_be_untold() {
+        let caught = catch_future(Box::pin(async { panic::resume_unwind(Box::new("quietly")) })).await;
+        assert_eq!(caught, Err::<(), _>(Panicked { untold: Some("quietly".into()) }));
+        assert_eq!(catch(|| 7), Ok(7));
+    }
 
     #[tokio::test]
     async fn a_contained_panic_is_an_error_also_in_a_future_and_when_nested() {

@@ -20,11 +20,15 @@ mod with {
     pub(crate) const ID: u8 = 1;
 
     // The limit is a constant of the type: that of the largest payload there may be. The frame is what bounds it.
+    /// bincode counts what a value takes in memory, not what it takes on the wire: a number of sixteen bytes may have been
+    /// sent as one. How long the input is, is checked before.
+    const CLAIM: usize = 16 * super::super::PAYLOAD_CEILING;
+
     const CONFIG: bincode::config::Configuration<
         bincode::config::LittleEndian,
         bincode::config::Varint,
-        bincode::config::Limit<{ super::super::PAYLOAD_CEILING }>,
-    > = bincode::config::standard().with_limit::<{ super::super::PAYLOAD_CEILING }>();
+        bincode::config::Limit<CLAIM>,
+    > = bincode::config::standard().with_limit::<CLAIM>();
 
     pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
         bincode::serde::encode_to_vec(value, CONFIG).map_err(|error| CodecError(error.to_string()))
@@ -73,6 +77,14 @@ mod tests {
             ("text".into(), Some(7), BTreeMap::from([(1, vec![-1, 0, 1])]));
         assert_eq!(decode(&encode(&value).expect("plain data")), Ok(value));
         assert_eq!(decode::<()>(&encode(&()).expect("nothing")), Ok(()));
+    }
+
+    #[test]
+    fn what_fits_a_payload_can_be_read_however_much_it_is_in_memory() {
+        let value = vec![1u64; 3 << 20];
+        let bytes = encode(&value).expect("plain data");
+        assert!(bytes.len() < 4 << 20);
+        assert_eq!(decode::<Vec<u64>>(&bytes).map(|value| value.len()), Ok(value.len()));
     }
 
     #[test]

@@ -106,22 +106,58 @@ impl Report {
     }
 }
 
-/// How many frames of each lane the member's dispatcher has handed on since the last time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// What the member's dispatcher has handed on since the last time: which messages, since those of one action overtake
+/// those of another, and how many answers, which keep their order.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Ack {
-    pub(crate) messages: u32,
+    pub(crate) messages: Vec<Span>,
     pub(crate) answers: u32,
 }
 
+/// Messages that follow each other on a link, which counts them from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+}
+
 impl Ack {
-    pub(crate) fn put(self, into: &mut BytesMut) {
-        let header = Header { correlation: self.messages, detail: self.answers, ..Header::bare(Kind::Ack) };
-        frame::put(into, header, "", b"");
+    /// More spans go in a frame of their own, so that none is longer than what a member may say.
+    const SPANS: usize = 256;
+
+    /// The message with this number has been handed on.
+    pub(crate) fn add_message(&mut self, number: u64) {
+        match self.messages.last_mut() {
+            Some(last) if last.first + u64::from(last.count) == number => last.count += 1,
+            _ => self.messages.push(Span { first: number, count: 1 }),
+        }
     }
 
-    pub(crate) fn read(header: &Header) -> Result<Ack, WireError> {
-        let ack = Ack { messages: header.correlation, answers: header.detail };
-        match ack == Ack::default() || header.payload_len > 0 {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.answers == 0
+    }
+
+    pub(crate) fn put(&self, into: &mut BytesMut) {
+        let answers = Header { detail: self.answers, ..Header::bare(Kind::Ack) };
+        if self.messages.is_empty() {
+            return frame::put(into, answers, "", b"");
+        }
+        for (nth, spans) in self.messages.chunks(Ack::SPANS).enumerate() {
+            let mut body = BytesMut::with_capacity(spans.len() * 12);
+            for span in spans {
+                body.put_u64_le(span.first);
+                body.put_u32_le(span.count);
+            }
+            frame::put(into, if nth == 0 { answers } else { Header::bare(Kind::Ack) }, "", &body);
+        }
+    }
+
+    pub(crate) fn read(header: &Header, mut body: &[u8]) -> Result<Ack, WireError> {
+        let mut ack = Ack { messages: Vec::with_capacity(body.len() / 12), answers: header.detail };
+        while body.len() >= 12 {
+            ack.messages.push(Span { first: body.get_u64_le(), count: body.get_u32_le() });
+        }
+        match ack.is_empty() || !body.is_empty() {
             true => Err(WireError::Malformed(Kind::Ack)),
             false => Ok(ack),
         }
@@ -213,6 +249,22 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledgement_of_much_is_told_in_frames_that_a_member_may_send() {
+        let mut ack = Ack { answers: 1, ..Ack::default() };
+        (0..1_000).for_each(|number| ack.add_message(number * 2));
+        let mut buffer = BytesMut::new();
+        ack.put(&mut buffer);
+        let mut read = Ack::default();
+        for (header, frame) in Frames(&buffer) {
+            assert!(header.payload_len <= 4_096);
+            let part = Ack::read(&header, &frame[payload_start(&header)..]).expect("it was just written");
+            read.messages.extend(part.messages);
+            read.answers += part.answers;
+        }
+        assert_eq!(read, ack);
+    }
+
+    #[test]
     fn bodies_survive_the_way_and_others_are_refused() {
         let mut buffer = BytesMut::new();
         let hello = Hello::of(Slot::worker(3).member(Incarnation::new(9)));
@@ -231,10 +283,14 @@ mod tests {
         assert!(Report::read(&bytes).is_err() && Report::read(&[]).is_err());
 
         buffer.clear();
-        let ack = Ack { messages: 3, answers: 0 };
+        let mut ack = Ack { answers: 7, ..Ack::default() };
+        [3, 4, 1, 2, 9].into_iter().for_each(|number| ack.add_message(number));
         ack.put(&mut buffer);
-        assert_eq!(Ack::read(&body(&buffer).0), Ok(ack));
-        assert!(Ack::read(&Header::bare(Kind::Ack)).is_err(), "an acknowledgement of nothing");
+        let (header, bytes) = body(&buffer);
+        assert_eq!(bytes.len(), 3 * 12, "3 and 4, 1 and 2, 9");
+        assert_eq!(Ack::read(&header, &bytes), Ok(ack));
+        assert!(Ack::read(&header, &bytes[1..]).is_err());
+        assert!(Ack::read(&Header::bare(Kind::Ack), b"").is_err(), "an acknowledgement of nothing");
 
         for order in [
             Order::ClusterReady,

@@ -25,8 +25,13 @@ pub(crate) fn peek(buffer: &[u8], limits: Limits) -> Result<Peek, WireError> {
     if usize::from(header.action_len) > ACTION_LIMIT {
         return Err(WireError::ActionTooLong(header.action_len.into()));
     }
-    if header.payload_len as usize > limits.payload {
-        return Err(WireError::TooLong { len: header.payload_len as usize, limit: limits.payload });
+    // What a member says to its master is short, and not what the limit is about.
+    let limit = match header.kind.lane() {
+        Some(_) => limits.payload,
+        None => limits.payload.max(Limits::HANDSHAKE.payload),
+    };
+    if header.payload_len as usize > limit {
+        return Err(WireError::TooLong { len: header.payload_len as usize, limit });
     }
     match buffer.len() < header.frame_len() {
         true => Ok(Peek::Needs(header.frame_len())),
@@ -118,6 +123,9 @@ mod tests {
         let mut head = frame("", &[0; 1001]);
         head.truncate(HEADER);
         assert_eq!(peek(&head, LIMITS), Err(WireError::TooLong { len: 1001, limit: 1000 }));
+        let mut report = BytesMut::new();
+        put(&mut report, Header::bare(Kind::Exception), "", &[0; 4096]);
+        assert!(matches!(peek(&report, LIMITS), Ok(Peek::Whole(_))), "no message");
         head[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(peek(&head, LIMITS), Err(WireError::TooLong { len: u32::MAX as usize, limit: 1000 }));
         head[2..8].copy_from_slice(&[0, 1, 0, 0, 0, 0]);

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::account::Account;
 use super::control::{self, Ack};
 use super::frame;
-use super::header::Header;
+use super::header::{Header, Kind, Lane};
 
 /// How much is taken for one write: a socket buffer takes about 200 KiB, and control that comes meanwhile waits for it.
 const BATCH: usize = 128 * 1024;
@@ -32,10 +32,29 @@ struct Outbox {
     control: BytesMut,
     credits: BTreeMap<Account, u32>,
     acks: Ack,
-    data: VecDeque<Bytes>,
+    /// The last word about exceptions that have no consequence. One says it of all before it.
+    stay: bool,
+    data: VecDeque<Piece>,
     /// Small frames since the last of `data`, not yet frozen.
     tail: BytesMut,
+    written: Written,
     closed: bool,
+}
+
+/// Frames that go out in one breath: nothing comes between a head and its payload.
+#[derive(Debug, Default)]
+struct Piece {
+    frames: Bytes,
+    /// The payload of the last of them, where it is too long to be copied behind its head.
+    payload: Bytes,
+    counts: Written,
+}
+
+/// How many frames of each lane have been given to the writer. More cannot have been handed on by whoever reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) messages: u64,
+    pub(crate) answers: u64,
 }
 
 impl Line {
@@ -50,28 +69,52 @@ impl Line {
         self.bell.notify_one();
     }
 
+    /// How much of the control lane waits, in bytes. Whoever reads the link has stopped when it grows.
+    pub(crate) fn control_backlog(&self) -> usize {
+        self.outbox().control.len()
+    }
+
+    /// Tells that an exception has no consequence.
+    pub(crate) fn stay(&self) {
+        self.outbox().stay = true;
+        self.bell.notify_one();
+    }
+
     /// Gives back credit. What was not written yet adds up.
     pub(crate) fn credit(&self, account: Account, charge: u32) {
         *self.outbox().credits.entry(account).or_default() += charge;
         self.bell.notify_one();
     }
 
-    /// Acknowledges frames. What was not written yet adds up.
-    pub(crate) fn ack(&self, ack: Ack) {
+    /// Acknowledges the message with this number. What was not written yet adds up.
+    pub(crate) fn ack_message(&self, number: u64) {
+        self.outbox().acks.add_message(number);
+        self.bell.notify_one();
+    }
+
+    /// Acknowledges one answer.
+    pub(crate) fn ack_answer(&self) {
+        self.outbox().acks.answers += 1;
+        self.bell.notify_one();
+    }
+
+    /// Queues so many whole frames of one lane as they are.
+    pub(crate) fn frames(&self, frames: Bytes, lane: Lane, count: u32) {
+        let count = u64::from(count);
+        let counts = match lane {
+            Lane::Messages => Written { messages: count, answers: 0 },
+            Lane::Answers => Written { messages: 0, answers: count },
+        };
         let mut outbox = self.outbox();
-        outbox.acks.messages += ack.messages;
-        outbox.acks.answers += ack.answers;
+        outbox.seal();
+        outbox.data.push_back(Piece { frames, payload: Bytes::new(), counts });
         drop(outbox);
         self.bell.notify_one();
     }
 
-    /// Queues whole frames as they are.
-    pub(crate) fn frames(&self, frames: Bytes) {
-        let mut outbox = self.outbox();
-        outbox.seal();
-        outbox.data.push_back(frames);
-        drop(outbox);
-        self.bell.notify_one();
+    /// How much has been given to the writer.
+    pub(crate) fn written(&self) -> Written {
+        self.outbox().written
     }
 
     /// Queues one frame.
@@ -84,8 +127,8 @@ impl Line {
             }
         } else {
             frame::put_head(&mut outbox.tail, header, action, payload.len());
-            outbox.seal();
-            outbox.data.push_back(payload);
+            let frames = outbox.tail.split().freeze();
+            outbox.data.push_back(Piece { frames, payload, counts: Written::default() });
         }
         drop(outbox);
         self.bell.notify_one();
@@ -119,14 +162,18 @@ impl Line {
 impl Outbox {
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.data.push_back(self.tail.split().freeze());
+            let frames = self.tail.split().freeze();
+            self.data.push_back(Piece { frames, ..Piece::default() });
         }
     }
 
     /// Moves the next batch out. Returns whether nothing will follow what is queued.
     fn take(&mut self, batch: &mut VecDeque<Bytes>) -> bool {
-        if self.acks != Ack::default() {
+        if !self.acks.is_empty() {
             std::mem::take(&mut self.acks).put(&mut self.control);
+        }
+        if std::mem::take(&mut self.stay) {
+            frame::put_bare(Kind::Stay, &mut self.control);
         }
         if !self.credits.is_empty() {
             control::put_credits(std::mem::take(&mut self.credits).into_iter(), &mut self.control);
@@ -137,9 +184,14 @@ impl Outbox {
         self.seal();
         let mut taken = 0;
         while taken < BATCH {
-            let Some(frames) = self.data.pop_front() else { break };
-            taken += frames.len();
+            let Some(Piece { frames, payload, counts }) = self.data.pop_front() else { break };
+            taken += frames.len() + payload.len();
+            self.written.messages += counts.messages;
+            self.written.answers += counts.answers;
             batch.push_back(frames);
+            if !payload.is_empty() {
+                batch.push_back(payload);
+            }
         }
         self.closed
     }
@@ -187,7 +239,7 @@ impl Line {
 
     /// The first data that is queued.
     pub(super) fn first(&self) -> Option<Bytes> {
-        self.outbox().data.front().cloned()
+        self.outbox().data.front().map(|piece| piece.frames.clone())
     }
 }
 
@@ -195,8 +247,8 @@ impl Line {
 mod tests {
     use tokio::io::AsyncReadExt;
 
+    use super::super::control::Span;
     use super::super::frame::Frames;
-    use super::super::header::Kind;
     use super::*;
 
     async fn written(line: &Line) -> Vec<u8> {
@@ -218,22 +270,43 @@ mod tests {
         }
         let mut ready_made = BytesMut::new();
         frame::put(&mut ready_made, Header { correlation: 6, ..Header::bare(Kind::Message) }, "", b"");
-        line.frames(ready_made.freeze());
+        line.frames(ready_made.freeze(), Lane::Messages, 1);
         line.credit(Account::Group, 3);
         line.credit(Account::Group, 4);
-        line.ack(Ack { messages: 1, answers: 0 });
-        line.ack(Ack { messages: 1, answers: 5 });
+        line.ack_message(8);
+        line.ack_message(9);
+        line.ack_answer();
         line.control(|out| frame::put(out, Header::bare(Kind::Ready), "", b""));
 
         let all = written(&line).await;
         let frames: Vec<_> = Frames(&all).collect();
         let kinds: Vec<_> = frames.iter().map(|(header, _)| header.kind).collect();
         assert_eq!(kinds[..3], [Kind::Ready, Kind::Ack, Kind::Credit]);
-        assert_eq!(Ack::read(&frames[1].0), Ok(Ack { messages: 2, answers: 5 }));
+        let acks = Ack { messages: vec![Span { first: 8, count: 2 }], answers: 1 };
+        assert_eq!(Ack::read(&frames[1].0, &frames[1].1[32..]), Ok(acks));
+        assert_eq!(line.written(), Written { messages: 1, answers: 0 }, "of what was made here nobody need know");
         assert_eq!(control::read_credits(&frames[2].1[32..]), Ok(vec![(Account::Group, 7)]));
         let order: Vec<_> = frames[3..].iter().map(|(header, _)| header.correlation).collect();
         assert_eq!(order, [1, 2, 3, 4, 5, 6]);
         assert!(frames[4].1[35..].iter().all(|&byte| byte == 2) && frames[4].1.len() == 100_035);
+    }
+
+    #[tokio::test]
+    async fn control_does_not_go_between_a_head_and_its_payload() {
+        let line = Line::default();
+        // The head of the second is the last that fits one batch.
+        for (correlation, size) in [(1, BATCH - 40), (2, COPY_BELOW), (3, BATCH), (4, COPY_BELOW)] {
+            line.frame(Header { correlation, ..Header::bare(Kind::Message) }, "", Bytes::from(vec![0; size]));
+        }
+        let (mut all, mut batch) = (Vec::new(), VecDeque::new());
+        for _ in 0..6 {
+            line.control(|out| frame::put_bare(Kind::Ready, out));
+            line.outbox().take(&mut batch);
+            batch.drain(..).for_each(|bytes| all.extend(bytes));
+        }
+        let data: Vec<_> = Frames(&all).filter(|(header, _)| header.kind == Kind::Message).collect();
+        assert_eq!(data.iter().map(|(header, _)| header.correlation).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(Frames(&all).map(|(_, frame)| frame.len()).sum::<usize>(), all.len());
     }
 
     #[tokio::test]

@@ -6,8 +6,6 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// There is no such slot.
-    NoSuchMember,
     /// The incarnation that it was addressed to has ended, or its slot is empty for good.
     Gone,
     /// The receiver died before its code had the message, or at least before it could say so.
@@ -27,8 +25,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [(Reason, u8); 9] = [
-        (Reason::NoSuchMember, 1),
+    const ALL: [(Reason, u8); 8] = [
         (Reason::Gone, 2),
         (Reason::Died, 3),
         (Reason::Parked, 4),
@@ -51,7 +48,6 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reason::NoSuchMember => "there is no such member",
             Reason::Gone => "that member is gone",
             Reason::Died => "the receiver died",
             Reason::Parked => "the receiver is parked",

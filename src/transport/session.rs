@@ -96,8 +96,6 @@ pub(crate) enum Destination {
     Slot(Slot),
     Role(Role),
     All,
-    /// Back to the sender, for this reason.
-    Nowhere(Reason),
 }
 
 impl Session {
@@ -166,7 +164,7 @@ impl Session {
                 Ok(Said::Ready)
             }
             Kind::Exception if self.greeted => Ok(Said::Exception(Report::read(body)?)),
-            Kind::Ack if self.greeted => Ok(Said::Ack(Ack::read(header)?)),
+            Kind::Ack if self.greeted => Ok(Said::Ack(Ack::read(header, body)?)),
             Kind::Watch if self.greeted && !self.watching => {
                 self.watching = true;
                 Ok(Said::Watch)
@@ -215,13 +213,7 @@ impl Session {
         frame::action(header, frame)?;
         let account = Account::of(lane, header.to).ok_or(WireError::UnknownAddress(header.to))?;
         let (destination, class, only) = self.destination(header, pick)?;
-        match destination {
-            // Costs nothing, and nothing comes back for it: what returns without credit has a bound of its own.
-            Destination::Nowhere(_) => {}
-            Destination::Slot(_) | Destination::Role(_) | Destination::All => {
-                self.books.owe(account, header.to, charge(header), self.window)?;
-            }
-        }
+        self.books.owe(account, header.to, charge(header), self.window)?;
         let flags = Flags { raw: header.flags.raw, class, perhaps_seen: false };
         let to = match (class, destination) {
             (Class::Random, Destination::Slot(slot)) => slot.into(),
@@ -235,31 +227,31 @@ impl Session {
         header: &Header,
         pick: &mut impl FnMut(Role) -> Option<Slot>,
     ) -> Result<(Destination, Class, Option<Incarnation>), WireError> {
-        let nowhere = Destination::Nowhere(Reason::NoSuchMember);
-        let slot = |slot: Option<Slot>| slot.map_or(nowhere, Destination::Slot);
+        // Both ends have the same directory: an address that is not in it was made up.
+        let unknown = WireError::UnknownAddress(header.to);
+        let slot = |slot: Option<Slot>| slot.map(Destination::Slot).ok_or_else(|| unknown.clone());
         let member = self.directory.member(header.to);
         Ok(match (header.kind, header.to.names().ok_or(WireError::UnknownAddress(header.to))?) {
             (Kind::Reply | Kind::Undelivered, Named::Member { .. }) => {
                 self.check_answer(header)?;
-                // Whom it answers was stamped by us: somebody who never was is made up.
-                let member = member.ok_or(WireError::UnknownAddress(header.to))?;
+                let member = member.ok_or(unknown)?;
                 (Destination::Slot(member.slot()), Class::Direct, Some(member.incarnation()))
             }
             (Kind::Message | Kind::Call, Named::Slot { rank, index }) => {
-                (slot(self.directory.slot(rank, index)), Class::Direct, None)
+                (slot(self.directory.slot(rank, index))?, Class::Direct, None)
             }
             (Kind::Message | Kind::Call, Named::Member { .. }) => {
-                (slot(member.map(MemberId::slot)), Class::Direct, member.map(MemberId::incarnation))
+                (slot(member.map(MemberId::slot))?, Class::Direct, member.map(MemberId::incarnation))
             }
             (Kind::Message | Kind::Call, Named::Random { rank }) => {
-                (slot(self.directory.role(rank).and_then(pick)), Class::Random, None)
+                (slot(self.directory.role(rank).and_then(pick))?, Class::Random, None)
             }
             (Kind::Message, Named::Role { rank }) => {
-                (self.directory.role(rank).map_or(nowhere, Destination::Role), Class::Group, None)
+                (Destination::Role(self.directory.role(rank).ok_or(unknown)?), Class::Group, None)
             }
             (Kind::Message, Named::All) => (Destination::All, Class::Group, None),
             // A call has one callee, an answer one receiver, and everything else another lane.
-            _ => return Err(WireError::UnknownAddress(header.to)),
+            _ => return Err(unknown),
         })
     }
 
@@ -325,7 +317,7 @@ impl Cutter {
             let Span { key, range, frames, charge } = span;
             let slot = match key.destination {
                 Destination::Slot(slot) => Some(slot),
-                Destination::Role(_) | Destination::All | Destination::Nowhere(_) => None,
+                Destination::Role(_) | Destination::All => None,
             };
             let joined = slot.and_then(|slot| latest.get(&slot)).map(|&at| &mut pieces[at]);
             if let Some(piece) = joined.filter(|piece| piece.key == key && range.len() < SHARE)
@@ -489,7 +481,6 @@ mod tests {
         put(&mut buffer, Kind::Call, zero, 7, 10);
         put(&mut buffer, Kind::Message, zero, 8, 10);
         put(&mut buffer, Kind::Message, Address::random(Role::WORKER.rank()), 9, 10);
-        put(&mut buffer, Kind::Message, Slot::worker(7), 10, 10);
         let digest = greeted().digest(&mut buffer, |_| Some(two)).expect("all is in order");
         let cut: Vec<_> = digest.runs.iter().map(|(to, run)| (*to, numbers(run))).collect();
         let slot = Destination::Slot;
@@ -503,7 +494,6 @@ mod tests {
                 (slot(zero), vec![7]),
                 (slot(zero), vec![8]),
                 (slot(two), vec![9]),
-                (Destination::Nowhere(Reason::NoSuchMember), vec![10]),
             ]
         );
         for (_, run) in &digest.runs {
@@ -558,6 +548,10 @@ mod tests {
         assert_eq!(refused(&mut session, frames(Kind::Reply, caller, &[7])), WireError::NoSuchCall);
         for to in [Address::all(), Address::role(128)] {
             assert_eq!(refused(&mut greeted(), frames(Kind::Call, to, &[1])), WireError::UnknownAddress(to));
+        }
+        // What is in nobody's plan costs no credit: to pass it on, even back, would cost us without bound.
+        for to in [Slot::worker(7).into(), Slot::worker(7).member(Incarnation::FIRST).into(), Address::role(77)] {
+            assert_eq!(refused(&mut greeted(), frames(Kind::Message, to, &[1])), WireError::UnknownAddress(to));
         }
         let slot = Address::from(Slot::agent());
         assert_eq!(refused(&mut greeted(), frames(Kind::Reply, slot, &[1])), WireError::UnknownAddress(slot));

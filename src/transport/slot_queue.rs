@@ -61,6 +61,8 @@ pub(super) struct Ledger {
     pub(super) window: u32,
     /// What waits here of each sender, by the slot of the sender and the way it was addressed.
     used: HashMap<(Slot, Class), u32>,
+    /// What waits here that might as well wait elsewhere.
+    random: u32,
     pub(super) tally: Tally,
 }
 
@@ -84,7 +86,7 @@ impl SlotQueue {
             waiting: VecDeque::new(),
             current: None,
             outgoing: Vec::new(),
-            ledger: Ledger { slot, window, used: HashMap::new(), tally: Tally::default() },
+            ledger: Ledger { slot, window, used: HashMap::new(), random: 0, tally: Tally::default() },
         }
     }
 
@@ -184,10 +186,20 @@ impl SlotQueue {
     }
 
     /// A member's dispatcher has handed frames on.
-    pub(crate) fn ack(&mut self, id: MemberId, ack: Ack, now: Instant, out: &mut Vec<Effect>) -> Result<(), WireError> {
+    pub(crate) fn ack(
+        &mut self,
+        id: MemberId,
+        ack: &Ack,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), WireError> {
         let Some(station) = self.station(id) else { return Ok(()) };
-        station.ack(ack)?;
-        self.ledger.tally.delivered += u64::from(ack.messages);
+        let delivered = station.ack(ack)?;
+        let news = station.due_news();
+        self.ledger.tally.delivered += u64::from(delivered);
+        if let Some(frame) = news {
+            self.roster(id, frame, now, out);
+        }
         self.pump(now, out);
         Ok(())
     }
@@ -202,6 +214,11 @@ impl SlotQueue {
         }
         station.end(&mut self.ledger, out);
         self.check();
+    }
+
+    /// Whether random messages had better go elsewhere: their sender's credit, which is for all of the role, waits here.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.ledger.random > self.ledger.window / 8
     }
 
     /// Where every message is.
@@ -277,6 +294,9 @@ impl Ledger {
 
     fn hold(&mut self, run: &Run) {
         *self.used.entry((run.from.slot(), run.class)).or_default() += run.charge;
+        if run.class == Class::Random {
+            self.random += run.charge;
+        }
     }
 
     /// Messages leave the queue.
@@ -286,6 +306,9 @@ impl Ledger {
             *used -= run.charge;
             if *used == 0 {
                 self.used.remove(&key);
+            }
+            if run.class == Class::Random {
+                self.random -= run.charge;
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What becomes of a message, row by row, and at random with every frame counted.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,13 +8,14 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::account::{Account, charge};
-use super::control::{Ack, read_credits};
+use super::control::{Ack, Span, read_credits};
 use super::frame::{self, Frames};
-use super::header::{Address, Class, Header, Kind, Lane};
+use super::header::{Address, Class, Header, Kind, Lane, WireError};
 use super::line::Line;
 use super::reason::{Outcome, Reason};
 use super::returns::Effect;
-use super::run::Run;
+use super::run::{OpenCalls, Run};
+use super::session::Books;
 use super::slot_queue::SlotQueue;
 use crate::identity::{Incarnation, MemberId, Slot};
 
@@ -64,6 +66,10 @@ fn only(run: Run, id: MemberId) -> Run {
 struct Desk {
     queue: SlotQueue,
     lines: HashMap<MemberId, Arc<Line>>,
+    /// What was written to each, and not looked at.
+    written: RefCell<HashMap<MemberId, Vec<u8>>>,
+    /// How many messages each has acknowledged.
+    acked: HashMap<MemberId, u64>,
     now: Instant,
     out: Vec<Effect>,
 }
@@ -71,7 +77,9 @@ struct Desk {
 impl Desk {
     fn new() -> Desk {
         let queue = SlotQueue::new(Slot::worker(0), WINDOW);
-        Desk { queue, lines: HashMap::new(), now: crate::process::clock::now(), out: Vec::new() }
+        let now = crate::process::clock::now();
+        let (lines, written, acked, out) = Default::default();
+        Desk { queue, lines, written, acked, now, out }
     }
 
     /// With a process that is ready.
@@ -97,13 +105,28 @@ impl Desk {
     }
 
     fn ack(&mut self, incarnation: u32, messages: u32, answers: u32) {
-        let ack = Ack { messages, answers };
-        self.queue.ack(worker(incarnation), ack, self.now, &mut self.out).expect("so many were passed on");
+        let first = self.acked.entry(worker(incarnation)).or_default();
+        let span = Span { first: *first, count: messages };
+        *first += u64::from(messages);
+        let messages = if messages > 0 { vec![span] } else { Vec::new() };
+        self.try_ack(incarnation, &Ack { messages, answers }).expect("so many were passed on");
+    }
+
+    fn try_ack(&mut self, incarnation: u32, ack: &Ack) -> Result<(), WireError> {
+        self.write(incarnation);
+        self.queue.ack(worker(incarnation), ack, self.now, &mut self.out)
+    }
+
+    /// Writes what is queued.
+    fn write(&self, incarnation: u32) {
+        let id = worker(incarnation);
+        self.written.borrow_mut().entry(id).or_default().extend(self.lines[&id].queued());
     }
 
     /// The kinds and numbers of the frames that were passed on since the last look.
     fn passed(&self, incarnation: u32) -> Vec<(Kind, u32)> {
-        let bytes = self.lines[&worker(incarnation)].queued();
+        self.write(incarnation);
+        let bytes = self.written.borrow_mut().remove(&worker(incarnation)).unwrap_or_default();
         Frames(&bytes).filter(|(header, _)| header.kind != Kind::Credit).map(|(h, _)| (h.kind, h.correlation)).collect()
     }
 
@@ -174,7 +197,42 @@ fn a_member_is_given_no_more_than_it_acknowledges() {
     assert_eq!(desk.messages(1), [9, 10]);
     desk.ack(1, 8, 0);
     assert_eq!(desk.messages(1), [11]);
-    assert!(desk.queue.ack(worker(1), Ack { messages: 2, answers: 0 }, desk.now, &mut Vec::new()).is_err());
+    let over = Ack { messages: vec![Span { first: 10, count: 2 }], answers: 0 };
+    assert_eq!(desk.try_ack(1, &over), Err(WireError::OverAck));
+}
+
+#[test]
+fn what_was_handed_on_out_of_its_turn_is_not_lost_and_what_was_not_is() {
+    let mut desk = Desk::ready();
+    desk.arrive(message(&[1, 2, 3, 4, 5]));
+    for first in [3, 1] {
+        desk.try_ack(1, &Ack { messages: vec![Span { first, count: 1 }], answers: 0 }).expect("it was passed on");
+    }
+    desk.queue.gone(worker(1), &mut desk.out);
+    let lost: Vec<_> = [1, 3, 5].map(|number| (number, Reason::Died, true, None)).to_vec();
+    assert_eq!(desk.returned(), lost);
+}
+
+#[test]
+fn what_was_not_even_written_cannot_be_acknowledged() {
+    let mut desk = Desk::ready();
+    desk.arrive(message(&[1, 2]));
+    let blind = Ack { messages: vec![Span { first: 0, count: 2 }], answers: 0 };
+    assert_eq!(desk.queue.ack(worker(1), &blind, desk.now, &mut desk.out), Err(WireError::OverAck));
+    assert_eq!(desk.try_ack(1, &blind), Ok(()), "now it is");
+}
+
+#[test]
+fn a_member_with_too_many_open_calls_is_given_no_more_and_goes_on_with_the_rest() {
+    let mut desk = Desk::new();
+    let books = Arc::new(Books::default());
+    (0..OpenCalls::LIMIT).for_each(|number| books.calls().open(agent(), number as u32));
+    desk.lines.insert(worker(1), Arc::default());
+    desk.queue.open(worker(1), desk.lines[&worker(1)].clone(), books);
+    desk.admit(1);
+    desk.arrive(frames(Kind::Call, agent(), Slot::worker(0), &[1]));
+    desk.arrive(message(&[2]));
+    assert_eq!((desk.messages(1), desk.returned()), (vec![2], vec![(1, Reason::Full, false, Some(128))]));
 }
 
 #[test]
@@ -361,7 +419,9 @@ fn no_message_is_lost_or_doubled_whatever_happens() {
     for seed in 0..300 {
         let mut dice = crate::supervision::Dice::seeded(seed);
         let (mut desk, mut incarnation, mut number) = (Desk::new(), 0, 0);
-        let (mut sent, mut unacked, mut back) = (0u64, HashMap::<MemberId, u32>::new(), 0);
+        // The numbers of what each has not acknowledged, and of what it will be given next.
+        let mut unacked = HashMap::<MemberId, (Vec<u64>, u64)>::new();
+        let (mut sent, mut back) = (0u64, 0);
         for _ in 0..300 {
             desk.now += Duration::from_millis(dice.below(400) as u64);
             match dice.below(10) {
@@ -381,10 +441,14 @@ fn no_message_is_lost_or_doubled_whatever_happens() {
                 3 if dice.below(4) == 0 => desk.queue.shut(Reason::Parked, &mut desk.out),
                 4..=6 if incarnation > 0 => {
                     let id = worker(1 + dice.below(incarnation as usize) as u32);
-                    let some = unacked.get(&id).map_or(0, |&count| dice.below(count as usize + 1) as u32);
-                    if some > 0 {
-                        desk.ack(id.incarnation().get(), some, 0);
-                        *unacked.entry(id).or_default() -= some;
+                    let (left, _) = unacked.entry(id).or_default();
+                    let mut ack = Ack::default();
+                    for _ in 0..dice.below(left.len() + 1) {
+                        // Actions overtake each other.
+                        ack.add_message(left.swap_remove(dice.below(left.len())));
+                    }
+                    if !ack.is_empty() {
+                        desk.try_ack(id.incarnation().get(), &ack).expect("each was passed on and none twice");
                     }
                 }
                 _ => {
@@ -402,9 +466,11 @@ fn no_message_is_lost_or_doubled_whatever_happens() {
                 }
             }
             for nth in 1..=incarnation {
-                let passed = desk.messages(nth).len() as u32;
+                let passed = desk.messages(nth).len() as u64;
                 if desk.queue_has(nth) {
-                    *unacked.entry(worker(nth)).or_default() += passed;
+                    let (left, next) = unacked.entry(worker(nth)).or_default();
+                    left.extend(*next..*next + passed);
+                    *next += passed;
                 }
             }
             back += desk.returned().len() as u64;

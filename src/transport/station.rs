@@ -35,6 +35,10 @@ pub(super) struct Station {
     uncredited: u32,
     /// Returns for which there was no room.
     omitted: u32,
+    /// Which of the answers was the last roster.
+    told: Option<u64>,
+    /// A roster that came while that was under way.
+    news: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -70,6 +74,8 @@ impl Station {
             unacked_answers: Unacked::default(),
             uncredited: 0,
             omitted: 0,
+            told: None,
+            news: None,
         }
     }
 
@@ -100,7 +106,14 @@ impl Station {
     }
 
     /// The news, at its place: behind the last message of whoever it says has died.
+    ///
+    /// One roster at a time is under way to a member, and the latest waits: a start of many is a storm of news, each as
+    /// long as there are members, and told to as many.
     pub(super) fn roster(&mut self, place: u64, frame: Bytes, window: u32) {
+        if self.is_told() {
+            self.news = Some(frame);
+            return;
+        }
         self.answers.retain(|answer| answer.toll != Toll::Roster);
         let run = Run {
             frames: 1,
@@ -116,9 +129,33 @@ impl Station {
         self.answers.push_back(Answer { place, run, toll: Toll::Roster });
     }
 
-    pub(super) fn ack(&mut self, ack: Ack) -> Result<(), WireError> {
-        self.unacked_messages.ack(ack.messages)?;
-        self.unacked_answers.ack(ack.answers)
+    /// Whether a roster is under way.
+    fn is_told(&self) -> bool {
+        self.told.is_some_and(|told| self.unacked_answers.oldest().is_some_and(|oldest| oldest <= told))
+    }
+
+    /// The news that waited for the last to arrive, once it has.
+    pub(super) fn due_news(&mut self) -> Option<Bytes> {
+        if self.is_told() { None } else { self.news.take() }
+    }
+
+    /// Returns how many messages it has handed on.
+    pub(super) fn ack(&mut self, ack: &Ack) -> Result<u32, WireError> {
+        let written = self.line.written();
+        let mut count = 0;
+        for &span in &ack.messages {
+            // What was not even written it cannot have had: with its word for it, the bound would be none.
+            if span.first.saturating_add(span.count.into()) > written.messages {
+                return Err(WireError::OverAck);
+            }
+            self.unacked_messages.ack(span)?;
+            count += span.count;
+        }
+        if self.unacked_answers.oldest().unwrap_or(0) + u64::from(ack.answers) > written.answers {
+            return Err(WireError::OverAck);
+        }
+        self.unacked_answers.ack_oldest(ack.answers)?;
+        Ok(count)
     }
 
     /// How many messages it has that it has not acknowledged.
@@ -193,13 +230,17 @@ impl Station {
     ) -> bool {
         let Some((header, _)) = Frames(&first.run.bytes).next() else { return false };
         let expired = first.at + Duration::from_millis(header.detail.into()) <= now;
-        if !expired && (charge(&header) > room || self.books.calls().is_full()) {
+        if !expired && charge(&header) > room {
             return false;
         }
         let Some((header, run)) = first.run.split_first() else { return false };
         if expired {
             // Nobody waits for the answer any more.
             ledger.refuse(&run, Reason::TimedOut, out);
+        } else if self.books.calls().is_full() {
+            // To wait for an answer of this member would be to hold up all that comes after: its answers may take as
+            // long as calls may, and those who asked may have given up.
+            ledger.refuse(&run, Reason::Full, out);
         } else {
             self.books.calls().open(run.from, header.correlation);
             self.give(run, ledger, out);
@@ -210,7 +251,7 @@ impl Station {
     fn give(&mut self, run: Run, ledger: &mut Ledger, out: &mut Vec<Effect>) {
         ledger.release(&run);
         out.extend(returns::passed(&run, ledger.slot));
-        self.line.frames(run.bytes.clone());
+        self.line.frames(run.bytes.clone(), Lane::Messages, run.frames);
         self.unacked_messages.push(run);
     }
 
@@ -235,7 +276,10 @@ impl Station {
                 self.uncredited -= run.charge;
                 true
             }
-            Toll::Roster => false,
+            Toll::Roster => {
+                self.told = Some(self.unacked_answers.next());
+                false
+            }
         };
         if first.run.frames == 0 {
             self.answers.pop_front();
@@ -243,15 +287,18 @@ impl Station {
         if is_return && self.omitted > 0 {
             self.say_omitted();
         }
-        self.line.frames(run.bytes.clone());
-        self.unacked_answers.push(run);
+        self.give_answer(run);
         true
+    }
+
+    fn give_answer(&mut self, run: Run) {
+        self.line.frames(run.bytes.clone(), Lane::Answers, run.frames);
+        self.unacked_answers.push(run);
     }
 
     fn say_omitted(&mut self) {
         let notice = returns::omission(self.id, std::mem::take(&mut self.omitted));
-        self.line.frames(notice.bytes.clone());
-        self.unacked_answers.push(notice);
+        self.give_answer(notice);
     }
 
     /// It is gone: what it was given goes back to whoever sent it, what it was asked is answered.
