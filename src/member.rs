@@ -25,6 +25,6 @@ pub use dispatch::AlreadyAnswered;
 pub(crate) use dispatch::{Consume, Consumed, Delivery, Reply, Task};
 pub(crate) use enter::{Inside, RoleFn, RoleFuture, RoleInside, enter};
 pub(crate) use gate::Position;
-pub(crate) use life::{Event, Habits};
+pub(crate) use life::Habits;
 pub(crate) use shared::Member;
 pub use undelivered::{Lost, Undelivered};

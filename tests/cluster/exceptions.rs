@@ -117,6 +117,9 @@ fn every_worker_exception() {
         ("thread-panic:boom stopping", "boom"),
         ("report:boom stopping", "reported an exception: boom"),
         ("fail:boom", "the role function returned: boom"),
+        // Past the hook of the member.
+        ("quiet-panic:boom", "boom"),
+        ("own-hook panic:boom", "boom"),
     ];
     for (script, cause) in rows {
         let worker = script.split(' ').map(|step| format!("#1?{step}")).collect::<Vec<_>>().join(" ");

@@ -73,13 +73,20 @@ impl Connection {
 
     /// Whether the other end has closed it.
     pub fn is_closed(&mut self) -> bool {
+        self.look().is_ok_and(|bytes| bytes == 0) || self.look().is_err_and(|kind| kind != io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether it is open and nothing has come.
+    pub fn is_silent(&mut self) -> bool {
+        self.look() == Err(io::ErrorKind::WouldBlock)
+    }
+
+    /// How many bytes can be read at once.
+    fn look(&mut self) -> Result<usize, io::ErrorKind> {
         let _ = self.0.get_mut().set_nonblocking(true);
-        let closed = match self.0.fill_buf() {
-            Ok(bytes) => bytes.is_empty(),
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        };
+        let look = self.0.fill_buf().map(<[u8]>::len).map_err(|error| error.kind());
         let _ = self.0.get_mut().set_nonblocking(false);
-        closed
+        look
     }
 
     fn line(&mut self) -> io::Result<String> {

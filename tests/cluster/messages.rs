@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("while receivers are killed every message arrives or comes back, none twice", storm),
         trial("P09: what a member said before its end is heard before its end", said_before_the_end),
         trial("scenario 14: a handler of the agent that fails is logged, and the agent stays", failing_handlers),
+        trial("a caller that has stopped reading holds up nobody else, and no stop", deaf),
         trial("the web example sends by every verb, and says what went wrong", web_example),
     ]
 }
@@ -113,6 +114,7 @@ fn storm() {
         cluster.said(&format!("{sender} has sent all"));
     }
     assert_eq!(cluster.stop().code(), Some(0));
+    assert_eq!(cluster.count("broke the protocol"), 0, "whatever was cut in between");
     for sender in senders {
         let mut delivered: HashMap<u32, usize> = HashMap::new();
         let mut came_back: HashMap<u32, bool> = HashMap::new();
@@ -153,6 +155,14 @@ fn said_before_the_end() {
     arrived(&cluster, "agent/0#1", &(0..100).collect::<Vec<u32>>());
     cluster.said("worker/0#2 cluster is ready");
     assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn deaf() {
+    let mut cluster = case("deaf");
+    cluster.said("agent/0#1 all is well");
+    assert_eq!(cluster.stop().code(), Some(0));
+    let exit = cluster.said("member exited slot=worker/1 incarnation=1");
+    assert!(exit.contains("exited with code 0"), "{exit}");
 }
 
 fn failing_handlers() {

@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         trial("P12: nor do descendants stay, wherever they went and whatever they hold", descendants),
         trial("P12: a member that has not become one yet is gone at once", while_booting),
         trial("an orphan answers what it has accepted", drains),
+        trial("an orphan answers those who were waiting to be accepted", queued),
     ]
 }
 
@@ -84,6 +85,20 @@ fn while_booting() {
         cluster.said("worker/2#1 pid");
         orphan(&mut cluster, 300);
     }
+}
+
+fn queued() {
+    let mut cluster = graced(web(1), 5000).ready();
+    let port = cluster.port();
+    let mut spinning = http::Connection::open(port).expect("it listens");
+    spinning.ask("/spin?ms=500").expect("it listens");
+    let mut waiting: Vec<_> = (0..5).map(|_| http::Connection::open(port).expect("it listens")).collect();
+    waiting.iter_mut().for_each(|connection| connection.ask("/").expect("there is room"));
+    cluster.signal(Signal::SIGKILL);
+    for connection in std::iter::once(&mut spinning).chain(&mut waiting) {
+        assert_eq!(connection.answer().expect("nobody is forgotten").status, 200);
+    }
+    orphan(&mut cluster, 5000);
 }
 
 fn drains() {

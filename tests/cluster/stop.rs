@@ -1,6 +1,7 @@
 //! How a cluster stops.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
@@ -18,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("a signal that comes twice at once, as from coreutils' timeout, is one", same_signal),
         trial("Ctrl-C reaches the master alone", ctrl_c),
         trial("what was accepted or is queued when the stop comes is answered", answered),
+        trial("who comes while the last requests are answered is refused, and not kept waiting", refused),
         trial("a stop does not wait for connections on which nothing happens", idle_connections),
         trial("a stop finds members in every state", every_state),
         trial("a worker that gets a SIGTERM of its own finishes and is replaced", worker_terminated),
@@ -125,6 +127,23 @@ fn answered() {
     let exit = cluster.said("member exited slot=worker/0");
     assert!(exit.contains("exited with code 0"), "{exit}");
     assert!(http::get(port, "/").is_err(), "and now nobody listens");
+}
+
+fn refused() {
+    let mut cluster = web(2).ready();
+    let port = cluster.port();
+    let mut slow = http::Connection::open(port).expect("it listens");
+    slow.ask("/slow?ms=1500").expect("it listens");
+    // Sees to it that the request above has been read.
+    (0..4).for_each(|_| assert_eq!(cluster.get("/").status, 200));
+    cluster.signal(Signal::SIGTERM);
+    until("whoever comes is refused", || {
+        let error = TcpStream::connect(("127.0.0.1", port)).err()?;
+        (error.kind() == io::ErrorKind::ConnectionRefused).then_some(())
+    });
+    assert!(slow.is_silent(), "while one is still to be answered");
+    assert_eq!(slow.answer().expect("nobody is forgotten").status, 200);
+    cluster.wait_code(0);
 }
 
 fn idle_connections() {

@@ -33,6 +33,7 @@ enum Case {
     Storm,
     LastWords,
     Handlers,
+    Deaf,
 }
 
 /// The limit of a payload in all cases.
@@ -58,6 +59,7 @@ pub fn cluster(Options { case }: Options) -> Hatchery {
         }),
         Case::LastWords => plan.agent(numbers).workers(1, last_words),
         Case::Handlers => plan.agent(failing_agent).workers(1, failing_worker),
+        Case::Deaf => plan.agent(deaf_agent).workers(2, deaf_worker),
     }
 }
 
@@ -512,8 +514,20 @@ async fn storm(cx: Context) -> hatchery::Result<()> {
     begin(&cx);
     let messenger = cx.messenger();
     let told = cx.clone();
-    messenger
-        .on("number", move |message: Message<u32>| say(&told, format!("got {} from {}", message.body, message.from)));
+    let got =
+        move |message: &Message<Bytes>| say(&told, format!("got {} from {}", number_in(&message.body), message.from));
+    // Of the one action more waits than of the other: what came later is handed on earlier.
+    let (fast, slow, noisy) = (got.clone(), got, messenger.clone());
+    messenger.on("fast", move |message: Message<Bytes>| {
+        fast(&message);
+        // Long frames go the other way, between the acknowledgements.
+        let _ = noisy.try_send(message.from.slot(), "noise", &message.body);
+    });
+    messenger.on("slow", move |message: Message<Bytes>| {
+        slow(&message);
+        tokio::time::sleep(Duration::from_millis(5))
+    });
+    messenger.on("noise", |_: Message<Bytes>| {});
     messenger.answer("all?", |_: Request<()>| async { Ok::<_, String>(()) })?;
     let mut undelivered = messenger.undelivered();
     cx.ready();
@@ -521,9 +535,11 @@ async fn storm(cx: Context) -> hatchery::Result<()> {
     let back = cx.clone();
     cx.spawn(async move {
         while let Some(lost) = undelivered.next().await {
-            let number: [u8; 4] = lost.payload[..].try_into().expect("a number, as it was sent");
-            let seen = if lost.perhaps_seen { "perhaps seen" } else { "unseen" };
-            say(&back, format!("back {} {seen}: {} omitted {}", u32::from_le_bytes(number), lost.reason, lost.omitted));
+            if lost.action == "noise" {
+                continue;
+            }
+            let (number, seen) = (number_in(&lost.payload), if lost.perhaps_seen { "perhaps seen" } else { "unseen" });
+            say(&back, format!("back {number} {seen}: {} omitted {}", lost.reason, lost.omitted));
         }
     });
     live(cx.clone(), async {
@@ -531,7 +547,11 @@ async fn storm(cx: Context) -> hatchery::Result<()> {
         if cx.slot().index() < 2 {
             for number in 0..EACH {
                 let receiver = Slot::worker(2 + (number % 2) as u16);
-                messenger.to(receiver, "number", Bytes::from(number.to_le_bytes().to_vec())).await?;
+                let mut body = number.to_le_bytes().to_vec();
+                // Up to beyond what is copied behind its head.
+                body.resize(4 + (number as usize * 7_919) % (if number % 4 == 0 { 50_000 } else { 300 }), 7);
+                let action = if number % 3 == 0 { "slow" } else { "fast" };
+                messenger.to(receiver, action, Bytes::from(body)).await?;
                 if number % 16 == 0 {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
@@ -544,6 +564,64 @@ async fn storm(cx: Context) -> hatchery::Result<()> {
         Ok::<_, CallError>(())
     })
     .await
+}
+
+// One worker asks the other for more than it may be sent, sends it what nobody wants, and is stopped.
+
+async fn deaf_worker(cx: Context) -> hatchery::Result<()> {
+    begin(&cx);
+    let messenger = cx.messenger();
+    messenger.answer("much", |_: Request<()>| async { Ok::<_, String>(Bytes::from(vec![7; LIMIT])) })?;
+    messenger.answer("well?", |_: Request<()>| async { Ok::<_, String>(()) })?;
+    cx.ready();
+    cx.cluster_ready().await;
+    if cx.slot() == Slot::worker(0) {
+        let me = cx.clone();
+        messenger.answer("be deaf", move |_: Request<()>| {
+            let messenger = me.messenger();
+            async move {
+                let asking = messenger.clone();
+                // More than the window of answers, none of which will be read.
+                for _ in 0..40 {
+                    let asking = asking.clone();
+                    tokio::spawn(async move { asking.call::<Bytes>(Slot::worker(1), "much", &()).await });
+                }
+                for _ in 0..40 {
+                    messenger
+                        .send(Slot::worker(1), "unwanted", Bytes::from(vec![7; LIMIT]))
+                        .await
+                        .map_err(|error| error.to_string())?;
+                }
+                Ok::<_, String>(())
+            }
+        })?;
+    }
+    live(cx, async { Ok::<_, SendError>(()) }).await
+}
+
+async fn deaf_agent(cx: Context) -> hatchery::Result<()> {
+    begin(&cx);
+    let messenger = cx.messenger();
+    cx.ready();
+    cx.cluster_ready().await;
+    let roster = cx.members().await.current();
+    let pid = roster.of(Role::WORKER).next().and_then(|member| member.pid).expect("it is ready");
+    let deaf = nix::unistd::Pid::from_raw(pid as i32);
+    // It may be stopped before it can say that it is about to be.
+    let _ = messenger.call_within::<()>(Duration::from_millis(200), Slot::worker(0), "be deaf", &()).await;
+    nix::sys::signal::kill(deaf, nix::sys::signal::Signal::SIGSTOP)?;
+    for _ in 0..20 {
+        messenger.call_within::<()>(SOON, Slot::worker(1), "well?", &()).await?;
+    }
+    let other = messenger.call_within::<()>(SOON, Slot::worker(1), "nobody answers this", &()).await;
+    assert_eq!(other, Err(CallError::Undelivered(Reason::NoHandler)));
+    say(&cx, "all is well");
+    live(cx, async { Ok::<_, SendError>(()) }).await
+}
+
+/// The number that a message of the storm begins with.
+fn number_in(body: &Bytes) -> u32 {
+    body.first_chunk().map_or(u32::MAX, |number| u32::from_le_bytes(*number))
 }
 
 // Said while the master cannot hear, just before the end.
