@@ -7,6 +7,15 @@
 //!
 //! A [`Listener`] is an axum listener, too: `axum::serve(listener, app).with_graceful_shutdown(cx.stopping())` works,
 //! with hyper's drain.
+//!
+//! ```no_run
+//! # async fn worker(cx: hatchery::Context) -> hatchery::Result<()> {
+//! let app = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
+//! let listener = cx.listener()?;
+//! cx.ready();
+//! hatchery::axum::serve(listener, app, &cx).await
+//! # }
+//! ```
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,5 +1,49 @@
 //! Run one Rust program as a family of processes: a **master** that only supervises and routes, one **agent** that does
 //! the shared chores, and **workers** that serve on one port.
+//!
+//! ```no_run
+//! use hatchery::{Context, Hatchery};
+//!
+//! // Not #[tokio::main]: who a process is, is found out before any thread exists.
+//! fn main() -> std::process::ExitCode {
+//!     Hatchery::new().listen("127.0.0.1:8080").agent(agent).workers(hatchery::per_core(), worker).run()
+//! }
+//!
+//! async fn agent(cx: Context) -> hatchery::Result<()> {
+//!     cx.ready(); // the workers are started after this
+//!     Ok(()) // lives for its handlers until the cluster stops
+//! }
+//!
+//! async fn worker(cx: Context) -> hatchery::Result<()> {
+//!     let mut listener = cx.listener()?;
+//!     cx.ready();
+//!     // Ends when this worker is to stop, or to be replaced after an exception.
+//!     while let Some(stream) = listener.accept().await {
+//!         cx.spawn(async move { drop(stream) });
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to begin
+//!
+//! | | |
+//! |---|---|
+//! | [`Hatchery`] | the plan: roles, listeners, limits; [`run`](Hatchery::run) is the last thing `main` does |
+//! | [`RoleSettings`] | what can be said of one role |
+//! | [`Context`] | what a member's code holds: ready, stopping, listener, messenger, members |
+//! | [`Listener`] | accepts on the shared port, and stops at once when it must |
+//! | `axum::serve` | axum on it, with a drain that loses nothing (feature `axum`, on by default) |
+//! | [`Messenger`] | typed messages and calls between members |
+//! | [`supervision`] | what follows when something goes wrong: pure values, and a trait for your own |
+//! | [`contain`] | a scope whose panics are nobody's exception |
+//!
+//! # Features
+//!
+//! `axum` (default): [`Listener`] as an axum listener, and `axum::serve`. `postcard`: payloads are encoded with postcard
+//! instead of bincode; the same in all processes, which are one program.
+//!
+//! Linux 5.11 or later.
 
 mod actors;
 #[cfg(feature = "axum")]
@@ -28,3 +72,7 @@ pub use process::{Address, Contained, contain, contain_future};
 pub use roster::{MemberState, MemberStatus, Roster};
 
 pub use bytes::Bytes;
+
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
