@@ -102,16 +102,16 @@ impl App for IntoMakeServiceWithConnectInfo<Router, PeerAddr> {
 /// # Errors
 /// None, today. The type is what a role function returns.
 pub async fn serve(mut listener: Listener, mut app: impl App, cx: &Context) -> crate::Result<()> {
-    let drain = CancellationToken::new();
+    let drain = Arc::new(Drain::default());
     // Whether this ends or is dropped, what is open begins to drain.
-    let _end = drain.clone().drop_guard();
+    let _end = BeginDrain(drain.clone());
     let tracker = TaskTracker::new();
     let mut stopping = pin!(cx.stopping());
     loop {
         let stream = tokio::select! {
             biased;
-            () = &mut stopping, if !drain.is_cancelled() => {
-                drain.cancel();
+            () = &mut stopping, if !drain.has_begun() => {
+                drain.begin();
                 continue;
             }
             accepted = listener.accept() => accepted,
@@ -121,30 +121,56 @@ pub async fn serve(mut listener: Listener, mut app: impl App, cx: &Context) -> c
         let connection = connection(stream, service, drain.clone()).instrument(cx.member().span.clone());
         tracker.spawn(connection);
     }
-    if !drain.is_cancelled() {
+    if !drain.has_begun() {
         stopping.await;
-        drain.cancel();
+        drain.begin();
     }
     tracker.close();
     tracker.wait().await;
     Ok(())
 }
 
+/// The beginning of the drain. Every request looks at it: without a lock.
+#[derive(Debug, Default)]
+struct Drain {
+    begun: AtomicBool,
+    bell: CancellationToken,
+}
+
+impl Drain {
+    fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+        self.bell.cancel();
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+}
+
+struct BeginDrain(Arc<Drain>);
+
+impl Drop for BeginDrain {
+    fn drop(&mut self) {
+        self.0.begin();
+    }
+}
+
 /// Serves one connection.
-async fn connection<S>(stream: Stream, service: S, drain: CancellationToken)
+async fn connection<S>(stream: Stream, service: S, drain: Arc<Drain>)
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
-    let activity = Arc::new(Activity::default());
+    let activity = Arc::new(Activity::new(drain.clone()));
     let io = TokioIo::new(Watched { stream, activity: activity.clone() });
-    let (watched, draining) = (activity.clone(), drain.clone());
+    let watched = activity.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut service = service.clone();
-        let (answering, draining) = (watched.begin(request.version()), draining.clone());
+        let answering = watched.begin(request.version());
         async move {
             let version = request.version();
             let mut response = service.call(request.map(Body::new)).await?;
-            if version < Version::HTTP_2 && draining.is_cancelled() {
+            if version < Version::HTTP_2 && answering.0.drain.has_begun() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             drop(answering);
@@ -157,7 +183,7 @@ where
     tokio::select! {
         biased;
         _ = connection.as_mut() => return,
-        () = drain.cancelled() => {}
+        () = drain.bell.cancelled() => {}
     }
     while !activity.may_be_closed() {
         tokio::select! {
@@ -171,8 +197,9 @@ where
 }
 
 /// What goes on on one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Activity {
+    drain: Arc<Drain>,
     /// Requests whose response has not begun.
     answering: AtomicUsize,
     /// Bytes have moved since the last look.
@@ -185,6 +212,11 @@ struct Activity {
 struct Answering(Arc<Activity>);
 
 impl Activity {
+    fn new(drain: Arc<Drain>) -> Activity {
+        let (answering, moved, looked, http2) = Default::default();
+        Activity { drain, answering, moved, looked, http2 }
+    }
+
     fn begin(self: &Arc<Self>, version: Version) -> Answering {
         self.answering.fetch_add(1, Ordering::Relaxed);
         if version == Version::HTTP_2 {

@@ -5,23 +5,24 @@
 //! later comes back, see [`Messenger::undelivered`].
 
 mod body;
+mod error;
 mod handler;
+mod streams;
 mod target;
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_core::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 
 pub use body::Body;
+pub use error::{CallError, SendError, TrySendError};
 pub use handler::{Asynchronous, Ending, Handler, Message, Plain, Request};
+pub use streams::{Messages, UndeliveredMessages};
 pub use target::{Recipient, Target};
 
 use crate::identity::{MemberId, Role, Slot};
@@ -40,76 +41,6 @@ const STREAM: usize = 16;
 #[derive(Clone)]
 pub struct Messenger {
     member: Arc<Member>,
-}
-
-/// Why a message was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The plan has no such role or slot.
-    #[error("there is no such member: {0}")]
-    NoSuchMember(String),
-    /// That incarnation has ended.
-    #[error("{0} is gone")]
-    Gone(MemberId),
-    /// Too much is under way to that receiver. Only of the verbs that do not wait.
-    #[error("too much is under way to that receiver")]
-    Full,
-    /// The payload is over the limit of the cluster. The link lives.
-    #[error("a payload of {len} bytes is over the limit of {limit}")]
-    TooLarge {
-        /// Its length.
-        len: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// The name of the action is empty, or longer than 255 bytes.
-    #[error("an action is named by 1 to 255 bytes, not {0}")]
-    BadAction(usize),
-    /// The value cannot be encoded.
-    #[error("the value cannot be encoded: {0}")]
-    Encode(String),
-    /// The link to the master is lost: this member is on its way out.
-    #[error("the link to the master is lost")]
-    Closed,
-}
-
-/// Why a message was not accepted by a verb that does not wait, and the message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{error}")]
-pub struct TrySendError<B> {
-    /// Why.
-    pub error: SendError,
-    /// What was to be sent.
-    pub body: B,
-}
-
-/// Why a call has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CallError {
-    /// It was not sent.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// It was not answered, for this reason.
-    #[error("{0}")]
-    Undelivered(Reason),
-    /// The callee answered with an error: its text.
-    #[error("{0}")]
-    Failed(String),
-    /// The callee dropped it without an answer, by a panic or by its end.
-    #[error("the callee dropped the call")]
-    Dropped,
-    /// The answer is not what was expected.
-    #[error("the answer could not be decoded")]
-    Undecodable,
-}
-
-impl CallError {
-    /// Whether the deadline came before the answer. The callee may have acted on it.
-    pub fn is_timeout(&self) -> bool {
-        matches!(self, CallError::Undelivered(Reason::TimedOut))
-    }
 }
 
 impl Messenger {
@@ -442,50 +373,4 @@ struct Parcel {
     header: Header,
     account: Account,
     payload: bytes::Bytes,
-}
-
-/// The messages of one action. See [`Messenger::stream`].
-#[derive(Debug)]
-pub struct Messages<T> {
-    messages: mpsc::Receiver<Message<T>>,
-}
-
-impl<T> Messages<T> {
-    /// The next one. `None`: the member is on its way out. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Message<T>> {
-        self.messages.recv().await
-    }
-}
-
-impl<T> Stream for Messages<T> {
-    type Item = Message<T>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message<T>>> {
-        self.messages.poll_recv(cx)
-    }
-}
-
-/// What is lost of a member's messages. See [`Messenger::undelivered`].
-#[derive(Debug)]
-pub struct UndeliveredMessages {
-    receiver: broadcast::Receiver<Undelivered>,
-}
-
-impl UndeliveredMessages {
-    /// The next one. `None`: the member is on its way out. Cancel-safe.
-    ///
-    /// Up to 1,024 wait for whoever listens; the number of those that did not is in the next one's `omitted`.
-    pub async fn next(&mut self) -> Option<Undelivered> {
-        let mut missed = 0;
-        loop {
-            match self.receiver.recv().await {
-                Ok(mut undelivered) => {
-                    undelivered.omitted += missed;
-                    return Some(undelivered);
-                }
-                Err(broadcast::error::RecvError::Lagged(count)) => missed += count,
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
-        }
-    }
 }

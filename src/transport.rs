@@ -12,8 +12,10 @@
 //! What is passed on is never decoded here: a header says where to, and its payload is the receiver's business.
 
 mod account;
+mod books;
 mod codec;
 mod control;
+mod cutter;
 mod directory;
 mod frame;
 mod header;
@@ -26,11 +28,14 @@ mod slot_queue;
 #[cfg(test)]
 mod slot_queue_tests;
 mod station;
+mod unacked;
 mod welcome;
 
 pub(crate) use account::{Account, charge, window};
+pub(crate) use books::Books;
 pub(crate) use codec::{CodecError, decode, encode};
 pub(crate) use control::{Ack, Hello, Order, Report, What, read_credits};
+pub(crate) use cutter::Destination;
 pub(crate) use directory::Directory;
 pub(crate) use frame::{Limits, Peek, action, payload_start, peek, put_bare};
 pub(crate) use header::{ACTION_LIMIT, Address, Class, Flags, Header, Kind, Lane, WireError};
@@ -39,7 +44,7 @@ pub(crate) use reason::Outcome;
 pub use reason::Reason;
 pub(crate) use returns::Effect;
 pub(crate) use run::Run;
-pub(crate) use session::{Books, Destination, Said, Session};
+pub(crate) use session::{Said, Session};
 pub(crate) use slot_queue::SlotQueue;
 pub(crate) use welcome::{Welcome, WelcomeError, read_roster, roster_frame};
 

@@ -28,7 +28,7 @@ const ONLY: &[(&str, &[&str])] = &[
     ("bincode::", &["transport/codec.rs"]),
     ("postcard::", &["transport/codec.rs"]),
     ("ractor::", &["actors", "run.rs"]),
-    ("rustix::", &["process", "listener.rs"]),
+    ("rustix::", &["process", "listener/socket.rs"]),
     ("nix::", &["process"]),
     ("process::exit", &["process"]),
     ("Command::new", &["process/spawn.rs"]),

@@ -1,62 +1,20 @@
 //! What the master reads from one member: checked against what the member may say in its state, stamped with who it is,
 //! and cut into runs by destination. Never decodes a payload, never waits.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use super::account::{Account, charge, window};
+use super::books::Books;
 use super::control::{Ack, Hello, PROTOCOL, Report};
+use super::cutter::{Cutter, Destination, Key};
 use super::directory::Directory;
 use super::frame::{self, Limits, Peek};
 use super::header::{Address, Class, Flags, Header, Kind, Lane, Named, WireError};
 use super::reason::{Outcome, Reason, is_a_receivers};
-use super::run::{OpenCalls, Run};
+use super::run::Run;
 use crate::identity::{Incarnation, MemberId, Role, Slot};
-
-/// A run of this length is handed on as it was read. A shorter one is copied out: it would keep the whole buffer that it
-/// was read into, which is as much as it says it is to nobody.
-const SHARE: usize = 32 * 1024;
-
-/// The credit that a member has used and not got back, and the calls that it was given: what its reader checks and those
-/// who send to it change.
-#[derive(Debug, Default)]
-pub(crate) struct Books {
-    debts: Mutex<HashMap<Account, u32>>,
-    calls: Mutex<OpenCalls>,
-}
-
-impl Books {
-    pub(crate) fn calls(&self) -> MutexGuard<'_, OpenCalls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn debts(&self) -> MutexGuard<'_, HashMap<Account, u32>> {
-        self.debts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Credit goes back to the member.
-    pub(crate) fn repay(&self, account: Account, charge: u32) {
-        let mut debts = self.debts();
-        if let Some(debt) = debts.get_mut(&account) {
-            *debt = debt.saturating_sub(charge);
-            if *debt == 0 {
-                debts.remove(&account);
-            }
-        }
-    }
-
-    fn owe(&self, account: Account, to: Address, charge: u32, limit: u32) -> Result<(), WireError> {
-        let mut debts = self.debts();
-        let debt = debts.entry(account).or_default();
-        *debt = debt.saturating_add(charge);
-        match *debt > limit {
-            true => Err(WireError::OverCredit(to)),
-            false => Ok(()),
-        }
-    }
-}
 
 /// The state of what is read from one member.
 #[derive(Debug)]
@@ -88,14 +46,6 @@ pub(crate) struct Digest {
     pub(crate) runs: Vec<(Destination, Run)>,
     /// What was charged to the group account. Its credit goes back as soon as the copies are on their way.
     pub(crate) group_charge: u32,
-}
-
-/// Where a run goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Destination {
-    Slot(Slot),
-    Role(Role),
-    All,
 }
 
 impl Session {
@@ -274,103 +224,10 @@ impl Session {
     }
 }
 
-/// What frames of one run have in common.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Key {
-    destination: Destination,
-    lane: Lane,
-    class: Class,
-    only: Option<Incarnation>,
-    calls: bool,
-}
-
-/// Gathers the frames of one buffer by destination, and keeps the order of each.
-#[derive(Default)]
-struct Cutter {
-    spans: Vec<Span>,
-}
-
-struct Span {
-    key: Key,
-    range: std::ops::Range<usize>,
-    frames: u32,
-    charge: u32,
-}
-
-impl Cutter {
-    fn add(&mut self, key: Key, range: std::ops::Range<usize>, charge: u32) {
-        match self.spans.last_mut() {
-            Some(last) if last.key == key && last.range.end == range.start => {
-                last.range.end = range.end;
-                last.frames += 1;
-                last.charge += charge;
-            }
-            _ => self.spans.push(Span { key, range, frames: 1, charge }),
-        }
-    }
-
-    fn cut(self, chunk: &Bytes, from: MemberId) -> Vec<(Destination, Run)> {
-        let mut pieces: Vec<Piece> = Vec::with_capacity(self.spans.len().min(64));
-        // The latest piece that went to a slot. A group is everybody's latest.
-        let mut latest: HashMap<Slot, usize> = HashMap::new();
-        for span in self.spans {
-            let Span { key, range, frames, charge } = span;
-            let slot = match key.destination {
-                Destination::Slot(slot) => Some(slot),
-                Destination::Role(_) | Destination::All => None,
-            };
-            let joined = slot.and_then(|slot| latest.get(&slot)).map(|&at| &mut pieces[at]);
-            if let Some(piece) = joined.filter(|piece| piece.key == key && range.len() < SHARE)
-                && let Bulk::Copied(bytes) = &mut piece.bulk
-            {
-                bytes.extend_from_slice(&chunk[range]);
-                piece.frames += frames;
-                piece.charge += charge;
-                continue;
-            }
-            match slot {
-                Some(slot) => {
-                    latest.insert(slot, pieces.len());
-                }
-                None => latest.clear(),
-            }
-            let bulk = match range.len() >= SHARE {
-                true => Bulk::Shared(chunk.slice(range)),
-                false => Bulk::Copied(BytesMut::from(&chunk[range])),
-            };
-            pieces.push(Piece { key, bulk, frames, charge });
-        }
-        pieces.into_iter().map(|piece| piece.finish(from)).collect()
-    }
-}
-
-struct Piece {
-    key: Key,
-    bulk: Bulk,
-    frames: u32,
-    charge: u32,
-}
-
-enum Bulk {
-    Shared(Bytes),
-    Copied(BytesMut),
-}
-
-impl Piece {
-    fn finish(self, from: MemberId) -> (Destination, Run) {
-        let bytes = match self.bulk {
-            Bulk::Shared(bytes) => bytes,
-            Bulk::Copied(bytes) => bytes.freeze(),
-        };
-        let Key { destination, lane, class, only, calls } = self.key;
-        let (frames, charge) = (self.frames, self.charge);
-        (destination, Run { bytes, frames, charge, lane, class, from, only, calls })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::control::What;
+    use super::super::cutter::SHARE;
     use super::super::run::tests::numbers;
     use super::*;
 

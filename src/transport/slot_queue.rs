@@ -13,13 +13,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::account::Account;
+use super::books::Books;
 use super::control::Ack;
 use super::header::{Class, Lane, WireError};
 use super::line::Line;
 use super::reason::Reason;
 use super::returns::{self, Effect};
 use super::run::Run;
-use super::session::Books;
 use super::station::Station;
 use crate::identity::{MemberId, Slot};
 

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::account::{Account, charge};
+use super::books::{Books, OpenCalls};
 use super::control::{Ack, Span, read_credits};
 use super::frame::{self, Frames};
 use super::header::{Address, Class, Header, Kind, Lane, WireError};
 use super::line::Line;
 use super::reason::{Outcome, Reason};
 use super::returns::Effect;
-use super::run::{OpenCalls, Run};
-use super::session::Books;
+use super::run::Run;
 use super::slot_queue::SlotQueue;
 use crate::identity::{Incarnation, MemberId, Slot};
 

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::account::{Account, charge};
+use super::books::Books;
 use super::control::Ack;
 use super::frame::Frames;
 use super::header::{Class, Lane, WireError};
 use super::line::Line;
 use super::reason::Reason;
 use super::returns::{self, Effect};
-use super::run::{Run, Unacked};
-use super::session::Books;
+use super::run::Run;
 use super::slot_queue::{Ledger, Queued};
+use super::unacked::Unacked;
 use crate::identity::MemberId;
 
 /// One process of a slot.
