@@ -29,6 +29,7 @@ use hatchery::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{Mutex, Notify};
 
 /// Serves a small web page from several processes.
@@ -138,7 +139,11 @@ async fn agent(cx: Context) -> hatchery::Result<()> {
         let pids =
             |role| roster.of(role).filter_map(|member| member.pid).map(|pid| pid.to_string()).collect::<Vec<_>>();
         let (agent, workers) = (pids(Role::AGENT).join(","), pids(Role::WORKER).join(","));
-        println!("ready {} master={} agent={agent} workers={workers}", url(&listener), roster.master_pid);
+        let line = format!("ready {} master={} agent={agent} workers={workers}\n", url(&listener), roster.master_pid);
+        // Whoever reads it may be slow: the agent has others to serve.
+        let mut stdout = tokio::io::stdout();
+        stdout.write_all(line.as_bytes()).await?;
+        stdout.flush().await?;
     }
     Ok(())
 }
