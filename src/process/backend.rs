@@ -29,7 +29,7 @@ pub trait ProcessBackend: Send + Sync + fmt::Debug + 'static {
     /// Orphans may have been handed to us, or have ended: ends and reaps those that belonged to the dead.
     fn sweep(&self);
 
-    /// Ends whatever is left and waits until it is gone.
+    /// Ends whatever is left and waits until it is gone, but not for what cannot die.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 

@@ -40,11 +40,19 @@ impl Mark {
         getrlimit(Resource::Locks).current.and_then(Mark::from_limit)
     }
 
-    /// The mark that `pid` inherited or was given. `None`: none, or it is gone.
-    pub(super) fn of(pid: Pid) -> Option<Mark> {
-        let limits = fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).ok()?;
-        let locks = limits.lines().find_map(|line| line.strip_prefix("Max file locks"))?;
-        locks.split_whitespace().next()?.parse().ok().and_then(Mark::from_limit)
+    /// The mark that `pid` inherited or was given. `None`: none, or it is gone, or hidden from us.
+    ///
+    /// # Errors
+    /// It could not be looked at, for now: we are short of descriptors or of memory.
+    pub(super) fn of(pid: Pid) -> io::Result<Option<Mark>> {
+        let limits = match fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())) {
+            Ok(limits) => limits,
+            Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let locks = limits.lines().find_map(|line| line.strip_prefix("Max file locks"));
+        let locks = locks.and_then(|locks| locks.split_whitespace().next()?.parse().ok());
+        Ok(locks.and_then(Mark::from_limit))
     }
 
     /// Marks `pid`, and all that it starts from now on.
@@ -56,14 +64,25 @@ impl Mark {
 }
 
 /// The children of this process, those that were handed to it included.
-pub(super) fn children() -> Vec<Pid> {
-    let Ok(threads) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+///
+/// # Errors
+/// They could not be looked for, which does not mean that there are none.
+pub(super) fn children() -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
-    for thread in threads.flatten() {
-        let Ok(list) = fs::read_to_string(thread.path().join("children")) else { continue };
-        children.extend(list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
+    for thread in fs::read_dir("/proc/self/task")? {
+        match fs::read_to_string(thread?.path().join("children")) {
+            Ok(list) => children.extend(list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))),
+            // The thread has ended, and another one of ours has its children.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
-    children
+    Ok(children)
+}
+
+/// Whether a file in `/proc` is not there, or was not any more when it was read.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// Every process of the machine that carries `mark` or is in process group `group`, but not `except`.
@@ -82,7 +101,7 @@ fn is_alive_in(pid: Pid, mark: Option<Mark>, group: Pid) -> bool {
         return false;
     }
     of_group.and_then(|of_group| of_group.parse().ok()) == Some(group.as_raw_nonzero().get())
-        || (mark.is_some() && Mark::of(pid) == mark)
+        || (mark.is_some() && Mark::of(pid).is_ok_and(|of_pid| of_pid == mark))
 }
 
 #[cfg(test)]
@@ -102,16 +121,16 @@ mod tests {
             .expect("a shell");
         let pid = Pid::from_child(&shell);
         let mark = Mark::fresh().expect("randomness");
-        assert_eq!(Mark::of(pid), None);
+        assert_eq!(Mark::of(pid).expect("/proc"), None);
         mark.put_on(pid).expect("it is ours");
-        assert_eq!(Mark::of(pid), Some(mark));
+        assert_eq!(Mark::of(pid).expect("/proc"), Some(mark));
         drop(shell.stdin.take());
         let mut line = String::new();
         let stdout = shell.stdout.take().expect("it is piped");
         io::BufRead::read_line(&mut io::BufReader::new(stdout), &mut line).expect("its number");
         shell.wait().expect("it ends");
         let stray = Pid::from_raw(line.trim().parse().expect("a number")).expect("not zero");
-        assert_eq!(Mark::of(stray), Some(mark));
+        assert_eq!(Mark::of(stray).expect("/proc"), Some(mark));
         let group = rustix::process::getpgrp();
         assert_eq!(family(Some(mark), Pid::from_raw(i32::MAX).expect("not zero"), group), [stray]);
         rustix::process::kill_process(stray, rustix::process::Signal::KILL).expect("it is ours");

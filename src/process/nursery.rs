@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rustix::event::epoll;
+use rustix::event::{Timespec, epoll};
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::io::ReadBuf;
@@ -32,9 +32,15 @@ use super::spawn::{self, Hatchling};
 use super::stderr::Forward;
 use super::{black_box, clock};
 
-/// How long the last descendants of the dead may take to go when everything ends. They have been killed: this is the
-/// time that the kernel needs for it.
-const LAST_SWEEP: Duration = Duration::from_secs(2);
+/// How long the last processes may take to go when everything ends. They have been killed: this is the time that the
+/// kernel needs for it. What is there still cannot die, and waiting for it would be for ever.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// How soon to look again for descendants when they could not be looked for.
+const SWEEP_AGAIN: Duration = Duration::from_millis(100);
+
+/// How soon to look again for descendants when everything ends, and nobody tells us of deaths any more.
+const LAST_SWEEPS: Duration = Duration::from_millis(1);
 
 /// Real processes, started from the running image.
 #[derive(Clone)]
@@ -213,10 +219,25 @@ struct Ward {
     serial: u64,
     /// The marks of members that are gone and of whose descendants some may be left.
     dead: Vec<Mark>,
+    /// When to look for them without being asked to.
+    sweep_at: Option<Instant>,
     stderr: Forward,
     oom_kills: OomKills,
-    /// Nobody is left to ask for anything, or somebody asked for the end.
-    closing: Option<Vec<oneshot::Sender<()>>>,
+    closing: Option<Closing>,
+}
+
+/// Nobody is left to ask for anything, or somebody asked for the end.
+struct Closing {
+    until: Instant,
+    replies: Vec<oneshot::Sender<()>>,
+}
+
+/// What a look at the children that are not members has found.
+struct Strangers {
+    /// Some had ended, and were reaped.
+    reaped: bool,
+    /// The marks of those that are alive and belonged to the dead. They have been killed.
+    killed: Vec<Mark>,
 }
 
 struct Child {
@@ -237,6 +258,7 @@ impl Ward {
             children: HashMap::new(),
             serial: 1,
             dead: Vec::new(),
+            sweep_at: None,
             stderr: Forward::to_own_stderr(),
             oom_kills: OomKills::of_this_process(),
             closing: None,
@@ -245,9 +267,10 @@ impl Ward {
 
     fn run(mut self) {
         let mut events = Vec::with_capacity(64);
-        while self.closing.is_none() || !self.children.is_empty() {
+        while !self.is_done() {
             events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+            let patience = self.patience();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), patience.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => panic!("the nursery cannot wait for its processes: {error}"),
             }
@@ -258,11 +281,31 @@ impl Ward {
                     token => self.listen_to(token / 2),
                 }
             }
+            if self.sweep_at.is_some_and(|at| at <= clock::now()) {
+                self.sweep();
+            }
         }
-        self.last_sweep();
-        for reply in self.closing.into_iter().flatten() {
+        // What cannot die cannot hand on its descendants either: they would be left.
+        for Hatchling { process, mark, .. } in self.children.values().map(|child| &child.hatchling) {
+            for pid in descendants::family(*mark, process.pid(), process.pid()) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        for reply in self.closing.into_iter().flat_map(|closing| closing.replies) {
             let _ = reply.send(());
         }
+    }
+
+    fn is_done(&self) -> bool {
+        let nobody_left = self.children.is_empty() && self.dead.is_empty();
+        self.closing.as_ref().is_some_and(|closing| nobody_left || closing.until <= clock::now())
+    }
+
+    /// How long to wait for somebody to tell us something. `None`: as long as it takes.
+    fn patience(&self) -> Option<Timespec> {
+        let due = [self.sweep_at, self.closing.as_ref().map(|closing| closing.until)];
+        let left = due.into_iter().flatten().min()?.saturating_duration_since(clock::now());
+        Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() })
     }
 
     /// Serves the requests that are there.
@@ -272,21 +315,25 @@ impl Ward {
             match self.requests.try_recv() {
                 Ok(Request::Spawn(spec, reply)) => self.spawn(&spec, reply),
                 Ok(Request::Kill(serial)) => self.kill(serial),
-                Ok(Request::Sweep) => {
-                    self.sweep();
-                }
-                Ok(Request::Close(reply)) => {
-                    self.closing.get_or_insert_default().push(reply);
-                    self.kill_all();
-                }
+                Ok(Request::Sweep) => self.sweep(),
+                Ok(Request::Close(reply)) => self.close().replies.push(reply),
                 Err(mpsc::TryRecvError::Empty) => return,
                 Err(mpsc::TryRecvError::Disconnected) => {
-                    self.closing.get_or_insert_default();
-                    self.kill_all();
+                    self.close();
                     return;
                 }
             }
         }
+    }
+
+    /// Begins the end of everything, if it has not begun.
+    fn close(&mut self) -> &mut Closing {
+        if self.closing.is_none() {
+            self.kill_all();
+            // From here on nobody asks for it.
+            self.sweep_at = Some(clock::now());
+        }
+        self.closing.get_or_insert_with(|| Closing { until: clock::now() + LAST_WAIT, replies: Vec::new() })
     }
 
     fn spawn(&mut self, spec: &SpawnSpec, reply: oneshot::Sender<Result<Newborn, SpawnError>>) {
@@ -367,33 +414,41 @@ impl Ward {
         self.sweep();
     }
 
-    /// Ends and reaps what the dead have left behind, as far as it has been handed to us.
-    fn sweep(&mut self) -> usize {
-        let owned: Vec<Pid> = self.children.values().map(|child| child.hatchling.process.pid()).collect();
-        let strangers: Vec<Pid> = descendants::children().into_iter().filter(|pid| !owned.contains(pid)).collect();
-        let mut found = Vec::new();
-        for pid in strangers {
-            // Our child and not reaped by anybody else: its number means nobody else.
-            let gone = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-            if !matches!(gone, Ok(None)) {
-                continue;
+    /// Ends and reaps what the dead have left behind, as far as it has been handed to us, and forgets the dead who have
+    /// left nobody.
+    fn sweep(&mut self) {
+        let now = clock::now();
+        self.sweep_at = match self.look_for_strangers() {
+            // What was reaped has handed its own children to us, and maybe after the list was read: nobody may be
+            // forgotten before there was a look that reaped nobody. Others have their turn in between.
+            Ok(strangers) if strangers.reaped => Some(now),
+            // What was killed hands on its own children when it goes, and its end is the next occasion to look.
+            Ok(strangers) => {
+                self.dead = strangers.killed;
+                (self.closing.is_some() && !self.dead.is_empty()).then_some(now + LAST_SWEEPS)
             }
-            if let Some(mark) = Mark::of(pid).filter(|mark| self.dead.contains(mark)) {
-                found.push(mark);
-                let _ = kill_process(pid, Signal::KILL);
-            }
-        }
-        // Whose last descendants have gone need not be remembered. What is killed here hands its own children to us,
-        // and its end is the next occasion to look.
-        self.dead.retain(|mark| found.contains(mark));
-        found.len()
+            // Whoever is there was not seen, so nobody is forgotten. And nobody tells when it can be looked again.
+            Err(_) => Some(now + SWEEP_AGAIN),
+        };
     }
 
-    /// When everything ends there is no next occasion.
-    fn last_sweep(&mut self) {
-        let deadline = clock::now() + LAST_SWEEP;
-        while self.sweep() > 0 && clock::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
+    fn look_for_strangers(&self) -> io::Result<Strangers> {
+        let owned: Vec<Pid> = self.children.values().map(|child| child.hatchling.process.pid()).collect();
+        let mut strangers = Strangers { reaped: false, killed: Vec::new() };
+        for pid in descendants::children()?.into_iter().filter(|pid| !owned.contains(pid)) {
+            match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+                Ok(Some(_)) => strangers.reaped = true,
+                Ok(None) => {
+                    // Our child and not reaped by anybody else: its number means nobody else.
+                    if let Some(mark) = Mark::of(pid)?.filter(|mark| self.dead.contains(mark)) {
+                        strangers.killed.push(mark);
+                        let _ = kill_process(pid, Signal::KILL);
+                    }
+                }
+                // Not one that can be waited for in this way.
+                Err(_) => {}
+            }
         }
+        Ok(strangers)
     }
 }

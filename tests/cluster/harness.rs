@@ -1,5 +1,6 @@
 //! Starts clusters, reads what they say, looks at their processes, and leaves none of them behind.
 
+mod debugger;
 mod lines;
 mod processes;
 
@@ -14,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+pub use self::debugger::Debugger;
 use self::lines::Lines;
 use self::processes::descendants_called;
 pub use self::processes::{
-    descriptors, is_alive, orphan_end, proc_status, send, threads, until_gone, with_argument, zombies_of,
+    descriptors, is_alive, limit_descriptors, orphan_end, proc_status, send, threads, until_gone, with_argument,
+    zombies_of,
 };
 use crate::http;
 

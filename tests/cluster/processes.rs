@@ -4,7 +4,8 @@ use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
 use crate::harness::{
-    Cluster, descriptors, is_alive, probe, proc_status, send, threads, until, until_gone, zombies_of,
+    Cluster, Debugger, descriptors, is_alive, limit_descriptors, probe, proc_status, send, threads, until, until_gone,
+    zombies_of,
 };
 use crate::trial;
 
@@ -15,6 +16,10 @@ pub fn trials() -> Vec<Trial> {
             "descendants of a dead member are ended wherever they went, and those of the living are not",
             descendants,
         ),
+        trial("descendants that the dead hand on in a chain are ended, while it runs and at its end", chains),
+        trial("what the last of all hands on at the very end is ended as well", last_chain),
+        trial("descendants are ended though the master had no descriptor left to look for them", unseen),
+        trial("a member that cannot die does not keep the master, which names it", cannot_die),
         trial("a death leaves neither descriptor nor thread in the master", baseline),
     ]
 }
@@ -57,6 +62,52 @@ fn descendants() {
     assert_eq!(zombies_of(cluster.master()), Vec::<u32>::new());
     assert_eq!(cluster.stop().code(), Some(0));
     until("none is left", || (cluster.sleepers() == 0).then_some(()));
+}
+
+fn chains() {
+    // A shell in the worker's group, and what has left it: when the shell goes, nobody has seen its child. Which of the
+    // two the kernel hands over first is a matter of luck: many workers try it.
+    let worker = "#1?child:setsid_sleep_600_&_wait ready stopping";
+    let mut cluster = probe("ready", worker).arg("--workers", 12).ready();
+    until("all are there", || (cluster.sleepers() == 12).then_some(()));
+    for slot in 0..6 {
+        send(cluster.pid_of(&format!("worker/{slot}#1")), Signal::SIGKILL);
+    }
+    until("those of the living are left", || (cluster.sleepers() == 6).then_some(()));
+    assert_eq!(cluster.stop().code(), Some(0));
+    assert_eq!(cluster.sleepers(), 0);
+}
+
+fn last_chain() {
+    // Each link of the chain is handed to the master when the one before it is gone.
+    let agent = "child:setsid_sh_-c_'setsid_sh_-c_\"setsid_sleep_600_&_wait\"_&_wait' ready stopping";
+    let mut cluster = probe(agent, "ready stopping").ready();
+    until("it is there", || (cluster.sleepers() == 1).then_some(()));
+    assert_eq!(cluster.stop().code(), Some(0));
+    assert_eq!(cluster.sleepers(), 0);
+}
+
+fn unseen() {
+    let worker = "#1?child:setsid_sleep_600 ready stopping";
+    let mut cluster = probe("ready", worker).flag("--trace").ready();
+    until("it is there", || (cluster.sleepers() == 1).then_some(()));
+    limit_descriptors(cluster.master(), 1);
+    send(cluster.pid_of("worker/0#1"), Signal::SIGKILL);
+    cluster.said("slot=worker/0 incarnation=2");
+    limit_descriptors(cluster.master(), 1024);
+    until("it is gone", || (cluster.sleepers() == 0).then_some(()));
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn cannot_die() {
+    let mut cluster = probe("ready", "child:setsid_sleep_600 ready stopping").arg("--stop-timeout", 300).ready();
+    until("its child is there", || (cluster.sleepers() == 1).then_some(()));
+    let debugger = Debugger::hold_at_exit(cluster.pid_of("worker/0#1"));
+    assert_eq!(cluster.stop().code(), Some(0));
+    assert_eq!(cluster.complained("hatchery: "), "hatchery: stopped; killed and still there: worker/0#1");
+    until("its descendants are gone", || (cluster.sleepers() == 0).then_some(()));
+    drop(debugger);
+    cluster.until_nobody();
 }
 
 fn baseline() {

@@ -6,6 +6,7 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 use super::until;
 
@@ -81,6 +82,14 @@ pub fn threads(pid: u32) -> Vec<String> {
 /// Sends a signal. That there is no such process is no error.
 pub fn send(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid as i32), signal);
+}
+
+/// Lets a process have this many open descriptors, and no more.
+#[track_caller]
+pub fn limit_descriptors(pid: u32, limit: u64) {
+    let pid = rustix::process::Pid::from_raw(pid as i32);
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(limit), maximum }).expect("it is ours");
 }
 
 /// How an orphan ended. Orphans are handed to this process.
