@@ -4,6 +4,9 @@
 //! started it. It owns a process by its pidfd, which cannot come to mean somebody else; it ends what a member leaves
 //! behind *before* it reaps the member, while the number of its group is still taken. And it ends everything it owns
 //! when the other end of its requests is gone, however that came about.
+//!
+//! It never waits for one process, which would be for all: a process may be dead and not to be reaped, because a debugger
+//! holds it, or be killed and not die, because the kernel or a debugger holds it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -362,12 +365,15 @@ impl Ward {
     }
 
     fn watch(&self, serial: u64, hatchling: &Hatchling) -> Result<(), SpawnError> {
-        let watch = |descriptor: &OwnedFd, token: u64| {
-            epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
+        let watch = |descriptor: &OwnedFd, token: u64, flags: epoll::EventFlags| {
+            epoll::add(&self.epoll, descriptor, epoll::EventData::new_u64(token), flags)
                 .map_err(|error| SpawnError::new("failed to watch the process", error))
         };
-        watch(hatchling.process.descriptor(), exit_token(serial))?;
-        watch(hatchling.stderr.descriptor(), stderr_token(serial))
+        // An end is told once, and once more when a debugger lets go of one that could not be reaped: in between there
+        // is nothing to be done about it.
+        let once = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        watch(hatchling.process.descriptor(), exit_token(serial), once)?;
+        watch(hatchling.stderr.descriptor(), stderr_token(serial), epoll::EventFlags::IN)
     }
 
     fn kill(&mut self, serial: u64) {
@@ -393,11 +399,19 @@ impl Ward {
 
     /// A process has ended: ends those of its group, reaps it, reports it.
     fn reap(&mut self, serial: u64) {
-        let Some(child) = self.children.remove(&serial) else { return };
-        let Hatchling { process, black_box, mut stderr, mark } = child.hatchling;
+        let Some(child) = self.children.get(&serial) else { return };
         // Until it is reaped the number of its group means nobody else.
-        process.kill_group();
-        let status = process.reap();
+        child.hatchling.process.kill_group();
+        self.dead.extend(child.hatchling.mark);
+        if let Some(status) = child.hatchling.process.reap() {
+            self.report(serial, status);
+        }
+        self.sweep();
+    }
+
+    fn report(&mut self, serial: u64, status: ExitStatus) {
+        let Some(child) = self.children.remove(&serial) else { return };
+        let Hatchling { black_box, mut stderr, .. } = child.hatchling;
         let unexplained = matches!(status, ExitStatus::Signal { number: 9, .. }) && !child.killed;
         let _ = stderr.pump(&mut self.stderr);
         stderr.flush(&mut self.stderr);
@@ -410,8 +424,6 @@ impl Ward {
         };
         // Whoever started it may have gone: then there is nobody to tell.
         let _ = child.exit.send(record);
-        self.dead.extend(mark);
-        self.sweep();
     }
 
     /// Ends and reaps what the dead have left behind, as far as it has been handed to us, and forgets the dead who have

@@ -40,20 +40,22 @@ impl Held {
         let _ = kill_process_group(self.pid, Signal::KILL);
     }
 
-    /// Waits until it has ended and reaps it.
-    pub(super) fn reap(self) -> ExitStatus {
+    /// Reaps it if it has ended. `None`: it has not, or it has and a debugger has not taken note of that yet. Once it
+    /// can be reaped, its descriptor becomes readable anew.
+    pub(super) fn reap(&self) -> Option<ExitStatus> {
         loop {
-            match waitid(WaitId::PidFd(self.descriptor.as_fd()), WaitIdOptions::EXITED) {
+            match waitid(WaitId::PidFd(self.descriptor.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
                 Ok(Some(status)) => {
-                    return match (status.exit_status(), status.terminating_signal()) {
+                    return Some(match (status.exit_status(), status.terminating_signal()) {
                         (Some(code), _) => ExitStatus::Code(code),
                         (None, Some(number)) => ExitStatus::Signal { number, core_dumped: status.dumped() },
                         (None, None) => ExitStatus::Stolen,
-                    };
+                    });
                 }
-                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                Ok(None) => return None,
+                Err(rustix::io::Errno::INTR) => {}
                 // Somebody in this process waits for every child there is.
-                Err(_) => return ExitStatus::Stolen,
+                Err(_) => return Some(ExitStatus::Stolen),
             }
         }
     }

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::backend::{Executable, SpawnError, SpawnSpec};
 use super::black_box;
@@ -36,11 +36,11 @@ pub(super) struct Hatchling {
 }
 
 impl Hatchling {
-    /// Ends a process that nobody will own.
+    /// Ends a process that nobody will own. It is reaped by the next sweep, like all that is handed to us: waiting for it
+    /// here would keep every other member waiting.
     pub(super) fn end(self) {
         self.process.kill();
         self.process.kill_group();
-        self.process.reap();
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) fn spawn(spec: &SpawnSpec) -> Result<(Hatchling, UnixStream, OwnedFd)
     let process = match Held::open(pid) {
         Ok(process) => process,
         Err(error) => {
-            end_by_number(pid, child);
+            end_by_number(pid);
             return Err(SpawnError::new("failed to take hold of the process", error));
         }
     };
@@ -103,9 +103,8 @@ pub(super) fn spawn(spec: &SpawnSpec) -> Result<(Hatchling, UnixStream, OwnedFd)
     }
 }
 
-fn end_by_number(pid: Pid, mut child: std::process::Child) {
+fn end_by_number(pid: Pid) {
     // Not reaped yet, so the number is still its own.
-    let _ = child.kill();
+    let _ = kill_process(pid, Signal::KILL);
     let _ = kill_process_group(pid, Signal::KILL);
-    let _ = child.wait();
 }

@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("descendants that the dead hand on in a chain are ended, while it runs and at its end", chains),
         trial("what the last of all hands on at the very end is ended as well", last_chain),
         trial("descendants are ended though the master had no descriptor left to look for them", unseen),
+        trial("a dead member that a debugger holds keeps nobody else waiting", held_by_a_debugger),
         trial("a member that cannot die does not keep the master, which names it", cannot_die),
         trial("a death leaves neither descriptor nor thread in the master", baseline),
     ]
@@ -96,6 +97,23 @@ fn unseen() {
     cluster.said("slot=worker/0 incarnation=2");
     limit_descriptors(cluster.master(), 1024);
     until("it is gone", || (cluster.sleepers() == 0).then_some(()));
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn held_by_a_debugger() {
+    let mut cluster =
+        probe("ready", "ready stopping").arg("--workers", 2).arg("--limit", "off").flag("--trace").ready();
+    let held = cluster.pid_of("worker/0#1");
+    let debugger = Debugger::hold(held);
+    send(held, Signal::SIGKILL);
+    until("it is dead, and cannot be reaped", || (zombies_of(cluster.master()) == [held]).then_some(()));
+    send(cluster.pid_of("worker/1#1"), Signal::SIGKILL);
+    cluster.said("worker/1#2 cluster is ready");
+    drop(debugger);
+    let exit = cluster.said("member exited slot=worker/0 incarnation=1");
+    assert!(exit.contains("killed by signal 9"), "{exit}");
+    cluster.said("worker/0#2 cluster is ready");
+    until("it is reaped", || zombies_of(cluster.master()).is_empty().then_some(()));
     assert_eq!(cluster.stop().code(), Some(0));
 }
 

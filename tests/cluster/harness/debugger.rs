@@ -14,6 +14,12 @@ pub struct Debugger {
 }
 
 impl Debugger {
+    /// Takes hold of a process: it may die, but not be reaped.
+    #[track_caller]
+    pub fn hold(pid: u32) -> Debugger {
+        Debugger::attach(pid, Options::empty())
+    }
+
     /// Takes hold of a process so that it cannot even die: at its end it waits for us, and no signal reaches it there.
     #[track_caller]
     pub fn hold_at_exit(pid: u32) -> Debugger {
