@@ -38,3 +38,4 @@ pub(crate) use listen::Bound;
 pub(crate) use nursery::Nursery;
 pub use panics::{Contained, contain, contain_future};
 pub(crate) use panics::{Panicked, catch, catch_future, install_hook};
+pub(crate) use stderr::say;

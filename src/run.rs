@@ -1,6 +1,6 @@
 //! The master's process from its first listener to its exit code.
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::{Blueprint, Master, MasterArguments, MasterMsg};
 use crate::process::signals::{MasterSignals, Wish};
-use crate::process::{Address, Bound, Nursery, ProcessBackend, adopt_descendants};
+use crate::process::{self, Address, Bound, Nursery, ProcessBackend, adopt_descendants};
 use crate::supervision::{Cause, Exit, Outcome, Plan, Urgency, Verdict};
 
 const STOPPED: u8 = 0;
@@ -140,7 +140,6 @@ fn last_lines(exit: &Exit) -> Option<String> {
 }
 
 fn say(code: u8, sentence: &str) -> ExitCode {
-    // Nobody reads it: the code says it too.
-    let _ = writeln!(io::stderr(), "hatchery: {sentence}");
+    process::say(sentence);
     ExitCode::from(code)
 }

@@ -1,21 +1,30 @@
-//! The stderr of members that boot: kept for the sentence of a failed start, and passed on line by line. A reader of
-//! our own stderr that has stalled loses lines, but neither a member nor the master ever waits for it.
+//! The stderr of members that boot: kept for the sentence of a failed start, and passed on line by line. And our own: a
+//! reader that has stalled loses lines, but neither a member nor the master ever waits for it without an end.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags, fstat};
-use rustix::net::SendFlags;
-use rustix::pipe::PipeFlags;
+use rustix::io::ioctl_fionread;
+use rustix::net::{SendFlags, send};
+use rustix::pipe::{PIPE_BUF, PipeFlags, fcntl_getpipe_size};
+
+use super::clock;
 
 /// What is kept of one member: a screen's worth.
 const TAIL: usize = 2 * 1024;
 
 /// A line longer than this is passed on in pieces.
 const LINE: usize = 16 * 1024;
+
+/// How long a reader of our own stderr may take to make room for the last sentence. One that reads at all has done so
+/// long before.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The reading end of a member's stderr.
 #[derive(Debug)]
@@ -84,13 +93,87 @@ impl Capture {
     }
 }
 
+/// Says one sentence on our own stderr, as the last thing that a process does. A reader that has stalled gets a while,
+/// one that has gone misses it: there is an exit code, which says it too.
+pub(crate) fn say(sentence: &str) {
+    let Ok(mut way) = Way::find() else { return };
+    let text = format!("hatchery: {sentence}\n");
+    let mut rest = text.as_bytes();
+    let deadline = clock::now() + LAST_WORDS;
+    while !rest.is_empty() && is_writable(way.descriptor(), deadline.saturating_duration_since(clock::now())) {
+        match way.write(rest) {
+            Ok(written) => rest = &rest[written..],
+            // Somebody else was faster.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && clock::now() < deadline => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Whether a few lines can be written to our own stderr now by somebody who cannot but wait for room, as a panic hook.
+pub(super) fn has_room() -> bool {
+    let stderr = io::stderr();
+    // A pipe may take one more byte and make the writer wait for the next: a backtrace needs more. Not a pipe: no size.
+    let half_empty = match (ioctl_fionread(&stderr), fcntl_getpipe_size(&stderr)) {
+        (Ok(unread), Ok(size)) => unread <= size as u64 / 2,
+        (Err(_), _) | (_, Err(_)) => true,
+    };
+    half_empty && is_writable(&stderr, Duration::ZERO)
+}
+
+/// Waits until writing to `descriptor` has an effect: it takes something, or fails.
+fn is_writable(descriptor: impl AsFd, patience: Duration) -> bool {
+    let timeout = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+    loop {
+        match poll(&mut [PollFd::new(&descriptor, PollFlags::OUT)], Some(&timeout)) {
+            Ok(ready) => return ready > 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
 /// Our own stderr, written to without waiting.
 #[derive(Debug)]
 pub(super) struct Forward {
-    way: Way,
+    /// `None`: there is none that does not make us wait.
+    way: Option<Way>,
     dropped: usize,
+    /// The last that was written is not a whole line.
+    torn: bool,
 }
 
+impl Forward {
+    pub(super) fn to_own_stderr() -> Forward {
+        let way = Way::find().ok().filter(|way| !matches!(way, Way::Shared(_)));
+        Forward { way, dropped: 0, torn: false }
+    }
+
+    /// Writes whole lines, or drops them and says so with the next that fit.
+    fn write(&mut self, lines: &[u8]) {
+        if self.dropped > 0 {
+            let end = if self.torn { "\n" } else { "" };
+            let lost =
+                format!("{end}hatchery: {} bytes of stderr were dropped: its reader has stalled\n", self.dropped);
+            if self.put(lost.as_bytes()) < lost.len() {
+                self.dropped += lines.len();
+                return;
+            }
+            (self.dropped, self.torn) = (0, false);
+        }
+        let written = self.put(lines);
+        self.dropped += lines.len() - written;
+        self.torn = written > 0 && written < lines.len();
+    }
+
+    /// How much of it was taken.
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        self.way.as_mut().and_then(|way| way.write(bytes).ok()).unwrap_or(0)
+    }
+}
+
+/// How our own stderr is written to without waiting.
 #[derive(Debug)]
 enum Way {
     /// A pipe or a terminal, opened anew: "do not wait" belongs to the open file, and the original is shared with
@@ -100,27 +183,9 @@ enum Way {
     Socket(OwnedFd),
     /// A file never makes its writer wait.
     File(OwnedFd),
-    /// It cannot be opened, as after a change of user.
-    Nowhere,
-}
-
-impl Forward {
-    pub(super) fn to_own_stderr() -> Forward {
-        Forward { way: Way::find().unwrap_or(Way::Nowhere), dropped: 0 }
-    }
-
-    /// Writes whole lines, or drops them and says so with the next that fit.
-    fn write(&mut self, lines: &[u8]) {
-        if self.dropped > 0 {
-            let lost = format!("hatchery: {} bytes of stderr were dropped: its reader has stalled\n", self.dropped);
-            if self.way.write(lost.as_bytes()) {
-                self.dropped = 0;
-            }
-        }
-        if !self.way.write(lines) {
-            self.dropped += lines.len();
-        }
-    }
+    /// It cannot be opened anew, as after a change of user. Who has seen room in it writes as much as fits into any:
+    /// unless somebody else is faster, that does not wait.
+    Shared(OwnedFd),
 }
 
 impl Way {
@@ -133,17 +198,28 @@ impl Way {
             _ => {
                 let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
                 let mut options = OpenOptions::new();
-                Way::Own(options.write(true).custom_flags(flags.bits() as i32).open("/proc/self/fd/2")?)
+                match options.write(true).custom_flags(flags.bits() as i32).open("/proc/self/fd/2") {
+                    Ok(file) => Way::Own(file),
+                    Err(_) => Way::Shared(own()?),
+                }
             }
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> bool {
+    fn descriptor(&self) -> BorrowedFd<'_> {
         match self {
-            Way::Own(file) => file.write(bytes).is_ok(),
-            Way::Socket(socket) => rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_ok(),
-            Way::File(file) => rustix::io::write(file, bytes).is_ok(),
-            Way::Nowhere => false,
+            Way::Own(file) => file.as_fd(),
+            Way::Socket(descriptor) | Way::File(descriptor) | Way::Shared(descriptor) => descriptor.as_fd(),
+        }
+    }
+
+    /// How much of it was taken.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Way::Own(file) => file.write(bytes),
+            Way::Socket(socket) => Ok(send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?),
+            Way::File(file) => Ok(rustix::io::write(file, bytes)?),
+            Way::Shared(shared) => Ok(rustix::io::write(shared, &bytes[..bytes.len().min(PIPE_BUF)])?),
         }
     }
 }
@@ -157,7 +233,7 @@ mod tests {
     /// A `Forward` into a pipe of its own.
     fn pipe() -> (File, Forward) {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
-        (File::from(read), Forward { way: Way::Own(File::from(write)), dropped: 0 })
+        (File::from(read), Forward { way: Some(Way::Own(File::from(write))), dropped: 0, torn: false })
     }
 
     #[test]
@@ -199,5 +275,22 @@ mod tests {
         let got = out.read(&mut all).expect("news");
         let text = String::from_utf8_lossy(&all[..got]).into_owned();
         assert!(text.contains("bytes of stderr were dropped") && text.ends_with("again\n"), "{text}");
+    }
+
+    #[test]
+    fn of_a_line_that_fits_in_part_the_rest_is_counted_as_lost() {
+        let (mut out, mut forward) = pipe();
+        let line = [b'x'; 99_999].into_iter().chain([b'\n']).collect::<Vec<_>>();
+        forward.write(&line);
+        let lost = forward.dropped;
+        assert!(lost > 0 && lost < line.len(), "a part of it fits: {lost}");
+        forward.write(b"lost as a whole\n");
+        let mut all = vec![0; 1 << 20];
+        let got = out.read(&mut all).expect("the part that fitted");
+        assert_eq!(got + lost, line.len());
+        forward.write(b"again\n");
+        let got = out.read(&mut all).expect("news");
+        let said = format!("\nhatchery: {} bytes of stderr were dropped: its reader has stalled\nagain\n", lost + 16);
+        assert_eq!(String::from_utf8_lossy(&all[..got]), said);
     }
 }

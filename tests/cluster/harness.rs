@@ -66,6 +66,7 @@ pub struct Start {
     environment: Vec<(String, String)>,
     user: Option<u32>,
     stdin: Stdio,
+    stderr: Stdio,
 }
 
 /// The variable by which descendants that are not members can be told.
@@ -83,6 +84,7 @@ pub fn scenario(name: &str) -> Start {
         environment: Vec::new(),
         user: None,
         stdin: Stdio::null(),
+        stderr: Stdio::piped(),
     }
 }
 
@@ -149,6 +151,12 @@ impl Start {
         self
     }
 
+    /// Somebody else reads its stderr, or nobody.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Start {
+        self.stderr = stderr.into();
+        self
+    }
+
     pub fn spawn(self) -> Cluster {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let token = format!("--token={}-{number}", std::process::id());
@@ -162,10 +170,13 @@ impl Start {
         if let Some(user) = self.user {
             command.uid(user).current_dir("/");
         }
-        command.stdin(self.stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(self.stdin).stdout(Stdio::piped()).stderr(self.stderr);
         let mut child = command.spawn().expect("it can be started");
         let stdout = Lines::read(child.stdout.take().expect("it is piped"));
-        let stderr = Lines::read(child.stderr.take().expect("it is piped"));
+        let stderr = match child.stderr.take() {
+            Some(stderr) => Lines::read(stderr),
+            None => Lines::read(std::io::empty()),
+        };
         Cluster { child, token, stdout, stderr, status: None }
     }
 

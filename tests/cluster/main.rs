@@ -39,6 +39,7 @@ mod ports;
 mod processes;
 mod restarts;
 mod start;
+mod stderr;
 mod stop;
 mod storms;
 
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         messages::trials(),
         ports::trials(),
         input::trials(),
+        stderr::trials(),
         hostile::trials(),
         storms::trials(),
     ];
