@@ -17,7 +17,7 @@ use crate::error::{BoxError, chain};
 use crate::identity::Role;
 use crate::listener::Sharing;
 use crate::member::{self, Inside, RoleFn};
-use crate::process::{Address, settle};
+use crate::process::{self, Address, settle};
 use crate::run;
 use crate::supervision::Plan;
 use crate::transport::{Directory, Limits};
@@ -175,7 +175,7 @@ impl Hatchery {
         match self.try_run() {
             Ok(code) => code,
             Err(error) => {
-                eprintln!("hatchery: {error}");
+                process::say(&error.to_string());
                 ExitCode::from(2)
             }
         }

@@ -22,7 +22,7 @@ use crate::identity::{Incarnation, MemberId, Role};
 use crate::process::settle::{self, SettleError, Settled};
 use crate::process::signals::MemberSignals;
 use crate::process::watch::{self, Watch};
-use crate::process::{black_box, catch_future, clock, install_hook};
+use crate::process::{black_box, catch_future, clock, install_hook, say};
 use crate::transport::{Directory, Hello, Limits, Order, Report, Welcome, WelcomeError, What, put_bare};
 
 /// What a program declares of one role, as far as its members are concerned.
@@ -87,7 +87,7 @@ pub(crate) fn enter(directory: Directory, roles: Vec<(Role, RoleInside)>) -> ! {
         Ok(prepared) => prepared.live(),
         Err(error) => {
             if !matches!(error, EnterError::Settle(SettleError::MasterLost)) {
-                eprintln!("hatchery: a member cannot start: {error}");
+                process::say(&format!("a member cannot start: {error}"));
             }
             watch::exit(error.code())
         }
@@ -130,7 +130,7 @@ fn prepare(directory: Directory, roles: Vec<(Role, RoleInside)>) -> Result<Prepa
 impl Prepared {
     fn live(self) -> ! {
         let code = self.run().unwrap_or_else(|error| {
-            eprintln!("hatchery: a member cannot start: {error}");
+            process::say(&format!("a member cannot start: {error}"));
             error.code()
         });
         match code {
