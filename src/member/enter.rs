@@ -87,7 +87,7 @@ pub(crate) fn enter(directory: Directory, roles: Vec<(Role, RoleInside)>) -> ! {
         Ok(prepared) => prepared.live(),
         Err(error) => {
             if !matches!(error, EnterError::Settle(SettleError::MasterLost)) {
-                process::say(&format!("a member cannot start: {error}"));
+                say(&format!("a member cannot start: {error}"));
             }
             watch::exit(error.code())
         }
@@ -130,7 +130,7 @@ fn prepare(directory: Directory, roles: Vec<(Role, RoleInside)>) -> Result<Prepa
 impl Prepared {
     fn live(self) -> ! {
         let code = self.run().unwrap_or_else(|error| {
-            process::say(&format!("a member cannot start: {error}"));
+            say(&format!("a member cannot start: {error}"));
             error.code()
         });
         match code {

@@ -8,10 +8,11 @@ use std::process::Command;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
-use crate::harness::{copy, is_alive, probe, scenario, send, until, until_gone, web};
+use crate::harness::{Start, copy, is_alive, probe, scenario, send, until, until_gone, web};
 use crate::{http, trial};
 
 pub fn trials() -> Vec<Trial> {
+    let may_limit_memory = memory_group("probe").is_some();
     vec![
         trial("scenario 8: an agent that dies is restarted after its delay, and its workers are not", agent_restart),
         trial("scenario 10: a worker that crashes twice is replaced twice", replaced_twice),
@@ -24,7 +25,9 @@ pub fn trials() -> Vec<Trial> {
         trial("P01: a user without a free process cannot start anybody, until there is one", no_process),
         trial("P06: a worker that is killed is replaced at once, and the kernel's word is the cause", killed),
         trial("P06: one that was killed for lack of memory is said to be", out_of_memory)
-            .with_ignored_flag(memory_group("probe").is_none()),
+            .with_ignored_flag(!may_limit_memory),
+        trial("a kill for lack of memory is not the cause of a death long after it", out_of_memory_long_ago)
+            .with_ignored_flag(!may_limit_memory),
         trial("P08: one that closes its link is ended and replaced, whether or not it can run", link_closed),
         trial("P13: while a slot backs off the master answers and shows it", storm),
         trial("the role's limit slows every slot down", role_limit),
@@ -192,6 +195,14 @@ fn memory_group(name: &str) -> Option<MemoryGroup> {
     Some(group)
 }
 
+impl MemoryGroup {
+    /// The cluster, in this group. Joined before the program runs: what it starts is born there.
+    fn joined(&self, start: Start) -> Start {
+        let join = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", self.0.display());
+        start.through(&["sh", "-c", &join, "sh"])
+    }
+}
+
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.0);
@@ -200,15 +211,22 @@ impl Drop for MemoryGroup {
 
 fn out_of_memory() {
     let group = memory_group("oom").expect("it was possible before");
-    let join = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.0.display());
-    // Joined before the program runs: what it starts is born there.
-    let start = probe("ready", "ready cluster #1?allocate stopping").flag("--trace");
-    let mut cluster = start.through(&["sh", "-c", &join, "sh"]).ready();
+    let mut cluster = group.joined(probe("ready", "ready cluster #1?allocate stopping").flag("--trace")).ready();
     let exit = cluster.said("member exited slot=worker/0 incarnation=1");
     assert!(exit.contains("killed by signal 9 (out of memory)"), "{exit}");
     cluster.said("worker/0#2 cluster is ready");
     let agent = cluster.pid_of("agent/0#1");
     assert!(is_alive(agent), "workers go first");
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn out_of_memory_long_ago() {
+    let group = memory_group("oom-child").expect("it was possible before");
+    // A child is the victim. Its parent does not care, and is killed by somebody later.
+    let worker = "ready cluster #1?child:tail_/dev/zero;_sleep_4;_kill_-9_$PPID stopping";
+    let mut cluster = group.joined(probe("ready", worker).flag("--trace")).ready();
+    let exit = cluster.said("member exited slot=worker/0 incarnation=1");
+    assert!(exit.contains("cause=killed by signal 9 decision="), "{exit}");
     assert_eq!(cluster.stop().code(), Some(0));
 }
 
