@@ -6,7 +6,6 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -138,7 +137,14 @@ fn bind_unix(path: &Path, backlog: i32) -> io::Result<Bound> {
 /// Whether the socket at `path` is one on which nobody listens, as a killed server leaves it behind.
 fn is_abandoned(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    is_socket && connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Connects without waiting: a server that has no room for another connection would let us wait until it has some.
+fn connect(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 impl SocketFile {
@@ -159,6 +165,8 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     use super::*;
 
@@ -203,5 +211,25 @@ mod tests {
         let error = Bound::bind(&address, 16).expect_err("not a socket");
         assert_eq!(error.error.kind(), io::ErrorKind::AddrInUse);
         assert_eq!(fs::read_to_string(&path).expect("it is there"), "somebody else's");
+    }
+
+    #[test]
+    fn a_unix_socket_without_room_for_another_connection_is_in_use() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let _busy = Bound::bind(&Address::from(path.as_path()), 0).expect("a free path");
+        let connections: Vec<Socket> = std::iter::repeat_with(|| {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+            socket.set_nonblocking(true).expect("it is ours");
+            socket
+        })
+        .take_while(|socket| socket.connect(&SockAddr::unix(&path).expect("a short path")).is_ok())
+        .collect();
+        assert!(!connections.is_empty());
+        // In a thread, so that waiting for room would be a failure.
+        let (told, answer) = std::sync::mpsc::channel();
+        std::thread::spawn(move || told.send(Bound::bind(&Address::from(path.as_path()), 0).map(|_| ())));
+        let error = answer.recv_timeout(Duration::from_secs(30)).expect("an answer").expect_err("in use");
+        assert_eq!(error.error.kind(), io::ErrorKind::AddrInUse);
     }
 }
