@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 
+use nix::sys::signal::{self as unix, SigSet};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal to the master asks for.
@@ -24,19 +25,23 @@ pub(crate) struct MasterSignals {
 }
 
 impl MasterSignals {
-    /// Sets the handlers. Before the first spawn: handled signals are back to their default in the new process, ignored
-    /// ones are not.
+    /// Sets the handlers, and lets the signals through to this thread. Before the first spawn: handled signals are back to
+    /// their default in the new process, ignored ones are not.
     pub(crate) fn listen() -> io::Result<MasterSignals> {
         for ignored in ignored() {
             // The handler does nothing and stays, so for this process the signal is as ignored as it was.
             let _ = signal(ignored)?;
         }
-        Ok(MasterSignals {
+        let signals = MasterSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             child: signal(SignalKind::child())?,
-        })
+        };
+        // What a launcher has blocked stays blocked over exec, and a handler would never run.
+        let heard = [unix::Signal::SIGTERM, unix::Signal::SIGINT, unix::Signal::SIGQUIT, unix::Signal::SIGCHLD];
+        heard.into_iter().collect::<SigSet>().thread_unblock()?;
+        Ok(signals)
     }
 
     /// The next one. Cancel-safe: a signal that was not returned is returned later.

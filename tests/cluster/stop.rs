@@ -8,23 +8,23 @@ use std::process::Stdio;
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 
-use crate::harness::{Cluster, is_alive, probe, send, until, until_gone, web};
+use crate::harness::{Cluster, is_alive, probe, proc_status, send, until, until_gone, web};
 use crate::{http, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("scenario 16: workers stop, then the agent, each within its time, for TERM, INT and QUIT", order),
-        trial("P10: one that does not heed the stop is killed when its time is over", ignored),
-        trial("a second signal is quick", second_signal),
-        trial("a signal that comes twice at once, as from coreutils' timeout, is one", same_signal),
-        trial("Ctrl-C reaches the master alone", ctrl_c),
-        trial("what was accepted or is queued when the stop comes is answered", answered),
-        trial("who comes while the last requests are answered is refused, and not kept waiting", refused),
-        trial("a stop does not wait for connections on which nothing happens", idle_connections),
-        trial("a stop finds members in every state", every_state),
-        trial("a worker that gets a SIGTERM of its own finishes and is replaced", worker_terminated),
-        trial("an agent that gets a SIGTERM of its own finishes and is restarted", agent_terminated),
-    ]
+            trial("scenario 16: workers stop, then the agent, each within its time, for TERM, INT and QUIT", order),
+            trial("P10: one that does not heed the stop is killed when its time is over", ignored),
+            trial("a second signal is quick", second_signal),
+    use crate::harness::{a, as, at, blocked, comes, coreutils, does, from, has, hearing, is, keep, launcher, master, not, of, once, one, same_signal, signal, signals, stop, that, the, them, timeout, trial, twice};
+            trial("Ctrl-C reaches the master alone", ctrl_c),
+            trial("what was accepted or is queued when the stop comes is answered", answered),
+            trial("who comes while the last requests are answered is refused, and not kept waiting", refused),
+            trial("a stop does not wait for connections on which nothing happens", idle_connections),
+            trial("a stop finds members in every state", every_state),
+            trial("a worker that gets a SIGTERM of its own finishes and is replaced", worker_terminated),
+            trial("an agent that gets a SIGTERM of its own finishes and is restarted", agent_terminated),
+        ]
 }
 
 /// Where the first line like this stands.
@@ -83,6 +83,17 @@ fn same_signal() {
     cluster.wait_code(0);
     cluster.said("worker/0#1 finished");
     assert_eq!(cluster.count("killed by a quick stop"), 0, "{:#?}", cluster.lines());
+}
+
+fn blocked() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        let start = probe("ready", "ready child:(sh_-c_'echo_stray_$$'_&) stopping");
+        let mut cluster = start.through(&["env", "--block-signal=TERM,INT,QUIT,CHLD"]).ready();
+        let stray: u32 = cluster.said("stray ").rsplit(' ').next().and_then(|pid| pid.parse().ok()).expect("a pid");
+        until("what was left to the master is reaped", || proc_status(stray).is_none().then_some(()));
+        cluster.signal(signal);
+        cluster.wait_code(0);
+    }
 }
 
 fn ctrl_c() {
