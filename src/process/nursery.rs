@@ -478,3 +478,41 @@ impl Ward {
         Ok(strangers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::super::pidfd::Held;
+    use super::super::stderr::Capture;
+    use super::*;
+
+    #[test]
+    #[expect(clippy::zombie_processes, reason = "the nursery reaps it")]
+    fn who_drops_the_nursery_ends_what_it_owns() {
+        let wake = Arc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).expect("a descriptor"));
+        let (queue, requests) = mpsc::channel();
+        let nursery = Nursery { requests: Requests(Arc::new(Line { queue: Some(queue), wake: wake.clone() })) };
+        let mut ward = Ward::new(requests, wake).expect("descriptors");
+        let sleeper = Command::new("sleep").arg("600").process_group(0).spawn().expect("coreutils");
+        let hatchling = Hatchling {
+            process: Held::open(Pid::from_child(&sleeper)).expect("it is ours"),
+            black_box: File::from(black_box::create().expect("memory")),
+            stderr: Capture::new().expect("a pipe").0,
+            mark: None,
+        };
+        ward.watch(1, &hatchling).expect("room");
+        let (exit, mut record) = oneshot::channel();
+        ward.children.insert(1, Child { hatchling, born: clock::now(), killed: false, exit });
+        let thread = thread::spawn(move || ward.run());
+        let another = nursery.clone();
+        drop(nursery);
+        assert!(!thread.is_finished() && record.try_recv().is_err(), "somebody still has it");
+        drop(another);
+        thread.join().expect("it ends");
+        let status = record.try_recv().expect("its end was told").status;
+        assert_eq!(status, ExitStatus::Signal { number: 9, core_dumped: false });
+    }
+}

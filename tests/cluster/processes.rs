@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         ),
         trial("descendants that the dead hand on in a chain are ended, while it runs and at its end", chains),
         trial("what the last of all hands on at the very end is ended as well", last_chain),
+        trial("one in the group of the dead is ended, also if it has got rid of its mark", unmarked),
         trial("descendants are ended though the master had no descriptor left to look for them", unseen),
         trial("a dead member that a debugger holds keeps nobody else waiting", held_by_a_debugger),
         trial("a member that cannot die does not keep the master, which names it", cannot_die),
@@ -86,6 +87,14 @@ fn last_chain() {
     until("it is there", || (cluster.sleepers() == 1).then_some(()));
     assert_eq!(cluster.stop().code(), Some(0));
     assert_eq!(cluster.sleepers(), 0);
+}
+
+fn unmarked() {
+    let mut cluster = probe("ready", "#1?child:prlimit_--locks=99_sleep_600 ready stopping").ready();
+    until("it is there", || (cluster.sleepers() == 1).then_some(()));
+    send(cluster.pid_of("worker/0#1"), Signal::SIGKILL);
+    until("it is gone", || (cluster.sleepers() == 0).then_some(()));
+    assert_eq!(cluster.stop().code(), Some(0));
 }
 
 fn unseen() {
