@@ -34,7 +34,7 @@ pub(crate) fn write(file: &File, text: &str) {
     let _ = file.write_at(&record, 0);
 }
 
-/// What is in it. `None`: nothing, or not what [`write`] leaves.
+/// What is in it. `None`: nothing, or not what [`write()`] leaves.
 pub(crate) fn read(file: &File) -> Option<String> {
     let mut record = [0; SIZE];
     let got = file.read_at(&mut record, 0).ok()?;

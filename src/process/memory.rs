@@ -11,8 +11,9 @@ const NEAR: Duration = Duration::from_secs(2);
 
 /// The kills that the counter of our control group has told of, that of this process and its members.
 ///
-/// The counter neither says when nor who: it counts the children of members, too. So it is looked at often, and a kill
-/// explains one death, of those near to it.
+/// The counter neither says when nor who: it counts the children of members, too. So it is looked at with every death, and
+/// a kill explains one death, of those near to it. What is left is a kill that hit somebody's child since the last death:
+/// it may be taken for the next. To look more often would wake a master that has nothing to do.
 #[derive(Debug)]
 pub(super) struct OomKills {
     /// The file with a line `oom_kill N`. `None`: there is none, as outside of Linux's usual mounts.
@@ -28,10 +29,6 @@ impl OomKills {
         let mut kills = OomKills { file, seen: 0, unclaimed: None };
         kills.seen = kills.count();
         kills
-    }
-
-    pub(super) fn are_counted(&self) -> bool {
-        self.file.is_some()
     }
 
     /// Notices the kills since the last look.

@@ -45,10 +45,6 @@ const SWEEP_AGAIN: Duration = Duration::from_millis(100);
 /// How soon to look again for descendants when everything ends, and nobody tells us of deaths any more.
 const LAST_SWEEPS: Duration = Duration::from_millis(1);
 
-/// How often to look at the counter of kills for lack of memory, which calls nobody: one that is noticed later than
-/// this is not told apart from one that was long ago.
-const LOOK_AT_MEMORY: Duration = Duration::from_secs(1);
-
 /// Real processes, started from the running image.
 #[derive(Clone)]
 pub(crate) struct Nursery {
@@ -230,8 +226,6 @@ struct Ward {
     sweep_at: Option<Instant>,
     stderr: Forward,
     oom_kills: OomKills,
-    /// `None`: there is no counter to look at.
-    look_at_memory: Option<Instant>,
     closing: Option<Closing>,
 }
 
@@ -260,7 +254,6 @@ impl Ward {
     fn new(requests: mpsc::Receiver<Request>, wake: Arc<OwnedFd>) -> io::Result<Ward> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
-        let oom_kills = OomKills::of_this_process();
         Ok(Ward {
             requests,
             wake,
@@ -270,8 +263,7 @@ impl Ward {
             dead: Vec::new(),
             sweep_at: None,
             stderr: Forward::to_own_stderr(),
-            look_at_memory: oom_kills.are_counted().then(|| clock::now() + LOOK_AT_MEMORY),
-            oom_kills,
+            oom_kills: OomKills::of_this_process(),
             closing: None,
         })
     }
@@ -293,10 +285,6 @@ impl Ward {
                 }
             }
             let now = clock::now();
-            if self.look_at_memory.is_some_and(|at| at <= now) {
-                self.oom_kills.look(now);
-                self.look_at_memory = Some(now + LOOK_AT_MEMORY);
-            }
             if self.sweep_at.is_some_and(|at| at <= now) {
                 self.sweep();
             }
@@ -319,7 +307,7 @@ impl Ward {
 
     /// How long to wait for somebody to tell us something. `None`: as long as it takes.
     fn patience(&self) -> Option<Timespec> {
-        let due = [self.look_at_memory, self.sweep_at, self.closing.as_ref().map(|closing| closing.until)];
+        let due = [self.sweep_at, self.closing.as_ref().map(|closing| closing.until)];
         let left = due.into_iter().flatten().min()?.saturating_duration_since(clock::now());
         Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() })
     }
@@ -426,6 +414,7 @@ impl Ward {
         let Some(child) = self.children.remove(&serial) else { return };
         let Hatchling { black_box, mut stderr, .. } = child.hatchling;
         let now = clock::now();
+        self.oom_kills.look(now);
         let unexplained = matches!(status, ExitStatus::Signal { number: 9, .. }) && !child.killed;
         let _ = stderr.pump(&mut self.stderr);
         stderr.flush(&mut self.stderr);

@@ -75,8 +75,9 @@ impl Supervisor {
         let patience = self.roles[at.0].plan.stop_timeout;
         match directive {
             Directive::Ignore => out.push(Action::Stay(id)),
+            // Others go on: what is queued at its port is theirs, or its successor's.
             Directive::Restart { after } => {
-                out.push(Action::Terminate(id, patience));
+                out.push(Action::Drain(id, patience));
                 let departure = Departure::asked(id.incarnation(), patience, now);
                 let (ready_for, errand) = (Some(ready_for), Errand::Restart(after));
                 self.set_seat(at, Seat::Leaving { departure, ready_for, errand }, now);

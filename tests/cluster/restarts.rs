@@ -26,8 +26,6 @@ pub fn trials() -> Vec<Trial> {
         trial("P06: a worker that is killed is replaced at once, and the kernel's word is the cause", killed),
         trial("P06: one that was killed for lack of memory is said to be", out_of_memory)
             .with_ignored_flag(!may_limit_memory),
-        trial("a kill for lack of memory is not the cause of a death long after it", out_of_memory_long_ago)
-            .with_ignored_flag(!may_limit_memory),
         trial("P08: one that closes its link is ended and replaced, whether or not it can run", link_closed),
         trial("P13: while a slot backs off the master answers and shows it", storm),
         trial("the role's limit slows every slot down", role_limit),
@@ -217,16 +215,6 @@ fn out_of_memory() {
     cluster.said("worker/0#2 cluster is ready");
     let agent = cluster.pid_of("agent/0#1");
     assert!(is_alive(agent), "workers go first");
-    assert_eq!(cluster.stop().code(), Some(0));
-}
-
-fn out_of_memory_long_ago() {
-    let group = memory_group("oom-child").expect("it was possible before");
-    // A child is the victim. Its parent does not care, and is killed by somebody later.
-    let worker = "ready cluster #1?child:tail_/dev/zero;_sleep_4;_kill_-9_$PPID stopping";
-    let mut cluster = group.joined(probe("ready", worker).flag("--trace")).ready();
-    let exit = cluster.said("member exited slot=worker/0 incarnation=1");
-    assert!(exit.contains("cause=killed by signal 9 decision="), "{exit}");
     assert_eq!(cluster.stop().code(), Some(0));
 }
 

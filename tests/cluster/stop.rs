@@ -13,18 +13,19 @@ use crate::{http, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
-            trial("scenario 16: workers stop, then the agent, each within its time, for TERM, INT and QUIT", order),
-            trial("P10: one that does not heed the stop is killed when its time is over", ignored),
-            trial("a second signal is quick", second_signal),
-    use crate::harness::{a, as, at, blocked, comes, coreutils, does, from, has, hearing, is, keep, launcher, master, not, of, once, one, same_signal, signal, signals, stop, that, the, them, timeout, trial, twice};
-            trial("Ctrl-C reaches the master alone", ctrl_c),
-            trial("what was accepted or is queued when the stop comes is answered", answered),
-            trial("who comes while the last requests are answered is refused, and not kept waiting", refused),
-            trial("a stop does not wait for connections on which nothing happens", idle_connections),
-            trial("a stop finds members in every state", every_state),
-            trial("a worker that gets a SIGTERM of its own finishes and is replaced", worker_terminated),
-            trial("an agent that gets a SIGTERM of its own finishes and is restarted", agent_terminated),
-        ]
+        trial("scenario 16: workers stop, then the agent, each within its time, for TERM, INT and QUIT", order),
+        trial("P10: one that does not heed the stop is killed when its time is over", ignored),
+        trial("a second signal is quick", second_signal),
+        trial("a signal that comes twice at once, as from coreutils' timeout, is one", same_signal),
+        trial("a launcher that has blocked the signals of a stop does not keep the master from hearing them", blocked),
+        trial("Ctrl-C reaches the master alone", ctrl_c),
+        trial("what was accepted or is queued when the stop comes is answered", answered),
+        trial("who comes while the last requests are answered is refused, and not kept waiting", refused),
+        trial("a stop does not wait for connections on which nothing happens", idle_connections),
+        trial("a stop finds members in every state", every_state),
+        trial("a worker that gets a SIGTERM of its own finishes and is replaced", worker_terminated),
+        trial("an agent that gets a SIGTERM of its own finishes and is restarted", agent_terminated),
+    ]
 }
 
 /// Where the first line like this stands.
