@@ -307,6 +307,7 @@ async fn status(State(app): State<App>) -> Json<serde_json::Value> {
             "restarts": member.restarts,
             "exceptions": member.exceptions,
             "last_exit": member.last_exit,
+            "retry_in_ms": member.retry_in.map(|left| left.as_millis() as u64),
         })
     });
     Json(json!({ "master_pid": roster.master_pid, "members": members.collect::<Vec<_>>() }))

@@ -1,6 +1,7 @@
 //! Who is here and how they are: what members, operators and tests may see of a cluster.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::identity::{MemberId, Role};
 
@@ -42,12 +43,14 @@ pub struct MemberStatus {
     pub exceptions: u32,
     /// How the latest process of the slot ended. `None`: none has.
     pub last_exit: Option<String>,
+    /// How long it was, when this was told, until an empty slot is tried again. `None`: it is not empty, or not tried again.
+    pub retry_in: Option<Duration>,
 }
 
 impl MemberStatus {
     pub(crate) fn new(id: MemberId, state: MemberState) -> MemberStatus {
         let restarts = id.incarnation().get().saturating_sub(1);
-        MemberStatus { id, pid: None, state, restarts, exceptions: 0, last_exit: None }
+        MemberStatus { id, pid: None, state, restarts, exceptions: 0, last_exit: None, retry_in: None }
     }
 }
 

@@ -9,7 +9,7 @@ use super::messages::SlotMsg;
 use super::routes::{Ready, Routes};
 use crate::identity::{Incarnation, MemberId, Slot};
 use crate::roster::{MemberState, MemberStatus, Roster};
-use crate::supervision::{Cause, Record, Seat, Supervisor};
+use crate::supervision::{Cause, Moment, Record, Seat, Supervisor};
 use crate::transport::roster_frame;
 
 /// What is known of every slot and its processes.
@@ -26,13 +26,15 @@ pub(crate) struct Board {
 #[derive(Debug, Default)]
 struct Entry {
     members: Vec<(Incarnation, MemberState)>,
+    /// When it is tried again, if it is.
+    retry_at: Option<Moment>,
     last_exit: Option<String>,
 }
 
 impl Board {
     pub(crate) fn new(slots: impl Iterator<Item = Slot>) -> Board {
-        let entry =
-            |slot| (slot, Entry { members: vec![(Incarnation::new(0), MemberState::Waiting)], last_exit: None });
+        let members = vec![(Incarnation::new(0), MemberState::Waiting)];
+        let entry = |slot| (slot, Entry { members: members.clone(), ..Entry::default() });
         Board {
             slots: slots.map(entry).collect(),
             pids: HashMap::new(),
@@ -85,10 +87,15 @@ impl Board {
             Seat::Parked { .. } => (last, MemberState::Parked),
             Seat::Vacant => (last, MemberState::Stopped),
         };
+        let retry_at = match seat {
+            Seat::Waiting { restart_at } => Some(*restart_at),
+            Seat::Parked { probe_at } => *probe_at,
+            Seat::Unstarted | Seat::Starting { .. } | Seat::Ready { .. } | Seat::Leaving { .. } | Seat::Vacant => None,
+        };
         let draining = outgoing.map(|incarnation| (incarnation, MemberState::Draining));
         let members: Vec<_> = draining.chain([seated]).collect();
-        if entry.members != members {
-            entry.members = members;
+        if (&entry.members, entry.retry_at) != (&members, retry_at) {
+            (entry.members, entry.retry_at) = (members, retry_at);
             self.changed = true;
         }
     }
@@ -119,28 +126,30 @@ impl Board {
     }
 
     /// Tells one who watches.
-    pub(crate) fn tell(&self, id: MemberId, routes: &Routes) {
-        if let Some(frame) = self.frame() {
+    pub(crate) fn tell(&self, id: MemberId, now: Moment, routes: &Routes) {
+        if let Some(frame) = self.frame(now) {
             routes.tell(id.slot(), SlotMsg::Roster(id, frame));
         }
     }
 
     /// Tells all who watch.
-    pub(crate) fn tell_all(&self, routes: &Routes) {
+    pub(crate) fn tell_all(&self, now: Moment, routes: &Routes) {
         if self.watchers.is_empty() {
             return;
         }
-        let Some(frame) = self.frame() else { return };
+        let Some(frame) = self.frame(now) else { return };
         for &id in &self.watchers {
             routes.tell(id.slot(), SlotMsg::Roster(id, frame.clone()));
         }
     }
 
-    fn frame(&self) -> Option<Bytes> {
-        roster_frame(&self.roster()).inspect_err(|error| tracing::error!(%error, "the roster cannot be written")).ok()
+    fn frame(&self, now: Moment) -> Option<Bytes> {
+        roster_frame(&self.roster(now))
+            .inspect_err(|error| tracing::error!(%error, "the roster cannot be written"))
+            .ok()
     }
 
-    fn roster(&self) -> Roster {
+    fn roster(&self, now: Moment) -> Roster {
         let mut members = Vec::new();
         for (slot, entry) in &self.slots {
             for (incarnation, state) in &entry.members {
@@ -149,6 +158,10 @@ impl Board {
                 status.pid = self.pid(id);
                 status.exceptions = self.exceptions.get(&id).copied().unwrap_or(0);
                 status.last_exit = entry.last_exit.clone();
+                status.retry_in = match state {
+                    MemberState::Waiting | MemberState::Parked => entry.retry_at.map(|at| at - now),
+                    MemberState::Starting | MemberState::Ready | MemberState::Draining | MemberState::Stopped => None,
+                };
                 members.push(status);
             }
         }

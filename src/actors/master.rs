@@ -37,6 +37,8 @@ pub(crate) struct MasterState {
     routes: Arc<Routes>,
     board: Board,
     timer: watch::Sender<Option<Instant>>,
+    /// Those who watch will be told.
+    publishing: bool,
     finished: Option<oneshot::Sender<Outcome>>,
 }
 
@@ -68,7 +70,8 @@ impl Master {
         tokio::spawn(ring(timer.subscribe(), myself.clone()));
         let finished = Some(finished);
         let supervisor = Supervisor::new(plan, seed);
-        let mut state = MasterState { supervisor, started: clock::now(), routes, board, timer, finished };
+        let mut state =
+            MasterState { supervisor, started: clock::now(), routes, board, timer, publishing: false, finished };
         state.handle(Event::Boot, &myself);
         Ok(state)
     }
@@ -93,11 +96,15 @@ impl Master {
             MasterMsg::Started(id, pid) => {
                 journal::started(id, pid);
                 state.board.started(id, pid);
-                state.publish();
+                state.publish(&myself);
             }
             MasterMsg::Watch(id) => {
                 state.board.watch(id);
-                state.board.tell(id, &state.routes);
+                state.board.tell(id, state.now(), &state.routes);
+            }
+            MasterMsg::Publish => {
+                state.publishing = false;
+                state.board.tell_all(state.now(), &state.routes);
             }
         }
         Ok(())
@@ -149,15 +156,22 @@ impl MasterState {
         for slot in touched {
             self.board.update(slot, &self.supervisor);
         }
-        self.publish();
+        self.publish(myself);
     }
 
-    /// Tells those who watch and those who pick at random, if anything has changed.
-    fn publish(&mut self) {
+    /// Tells those who pick at random, at once, and those who watch, if anything has changed. What changes together is
+    /// told together: of a start of many each would otherwise be told of each.
+    fn publish(&mut self, myself: &ActorRef<MasterMsg>) {
         if self.board.take_changed() {
             self.routes.set_ready(self.board.ready());
-            self.board.tell_all(&self.routes);
+            if !std::mem::replace(&mut self.publishing, true) {
+                let _ = myself.cast(MasterMsg::Publish);
+            }
         }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::from_start(clock::now() - self.started)
     }
 
     fn finish(&mut self, outcome: Outcome, myself: &ActorRef<MasterMsg>) {

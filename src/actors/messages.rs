@@ -25,6 +25,8 @@ pub(crate) enum MasterMsg {
     Started(MemberId, u32),
     /// A member wants to be told who is who.
     Watch(MemberId),
+    /// From the master to itself, behind what has come meanwhile: time to tell those who watch.
+    Publish,
 }
 
 /// To the actor of a slot.

@@ -42,6 +42,9 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// How soon to look again for descendants when they could not be looked for.
 const SWEEP_AGAIN: Duration = Duration::from_millis(100);
 
+/// How soon to look for descendants after a death: its successor is started first, which takes less.
+const SWEEP_SOON: Duration = Duration::from_millis(2);
+
 /// How soon to look again for descendants when everything ends, and nobody tells us of deaths any more.
 const LAST_SWEEPS: Duration = Duration::from_millis(1);
 
@@ -319,7 +322,7 @@ impl Ward {
             match self.requests.try_recv() {
                 Ok(Request::Spawn(spec, reply)) => self.spawn(&spec, reply),
                 Ok(Request::Kill(serial)) => self.kill(serial),
-                Ok(Request::Sweep) => self.sweep(),
+                Ok(Request::Sweep) => self.sweep_soon(),
                 Ok(Request::Close(reply)) => self.close().replies.push(reply),
                 Err(mpsc::TryRecvError::Empty) => return,
                 Err(mpsc::TryRecvError::Disconnected) => {
@@ -407,14 +410,13 @@ impl Ward {
         if let Some(status) = child.hatchling.process.reap() {
             self.report(serial, status);
         }
-        self.sweep();
+        self.sweep_soon();
     }
 
     fn report(&mut self, serial: u64, status: ExitStatus) {
         let Some(child) = self.children.remove(&serial) else { return };
         let Hatchling { black_box, mut stderr, .. } = child.hatchling;
         let now = clock::now();
-        self.oom_kills.look(now);
         let unexplained = matches!(status, ExitStatus::Signal { number: 9, .. }) && !child.killed;
         let _ = stderr.pump(&mut self.stderr);
         stderr.flush(&mut self.stderr);
@@ -427,6 +429,16 @@ impl Ward {
         };
         // Whoever started it may have gone: then there is nobody to tell.
         let _ = child.exit.send(record);
+        if !unexplained {
+            // What was counted until now explains no later death.
+            self.oom_kills.look(now);
+        }
+    }
+
+    /// Sees to it that those whom a death left behind are looked for, when whoever comes after it has been started.
+    fn sweep_soon(&mut self) {
+        let soon = clock::now() + if self.closing.is_some() { Duration::ZERO } else { SWEEP_SOON };
+        self.sweep_at = Some(self.sweep_at.map_or(soon, |at| at.min(soon)));
     }
 
     /// Ends and reaps what the dead have left behind, as far as it has been handed to us, and forgets the dead who have

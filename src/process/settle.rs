@@ -3,9 +3,10 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal};
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -97,10 +98,7 @@ fn close_leaked() -> io::Result<()> {
     for entry in fs::read_dir("/proc/self/fdinfo")? {
         let entry = entry?;
         let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let info = fs::read_to_string(entry.path()).unwrap_or_default();
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-        let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-        if number > 2 && flags.is_some_and(|flags| flags & CLOEXEC == 0) {
+        if number > 2 && flags_of(&entry.path()).is_some_and(|flags| flags & CLOEXEC == 0) {
             leaked.push(number);
         }
     }
@@ -108,6 +106,16 @@ fn close_leaked() -> io::Result<()> {
         let _ = nix::unistd::close(number);
     }
     Ok(())
+}
+
+/// The flags of an open descriptor, from its file in `/proc`. They are in its second line: one read, where a file of
+/// unknown length would take three, of each descriptor at each start.
+fn flags_of(info: &Path) -> Option<u32> {
+    let mut beginning = [0; 128];
+    let got = fs::File::open(info).and_then(|mut file| file.read(&mut beginning)).ok()?;
+    let text = std::str::from_utf8(&beginning[..got]).ok()?;
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    u32::from_str_radix(flags.trim(), 8).ok()
 }
 
 /// A descriptor of the master. Taken by number, and checked after it was taken: as long as it is our parent, the number

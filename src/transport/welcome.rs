@@ -1,6 +1,8 @@
 //! What the master says of the cluster: in its first words to a member, and whenever something changes for those who
 //! watch.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +75,7 @@ struct MemberOnWire {
     state: u8,
     exceptions: u32,
     last_exit: Option<String>,
+    retry_in_ms: Option<u64>,
 }
 
 const STATES: [MemberState; 6] = [
@@ -94,6 +97,7 @@ pub(crate) fn roster_frame(roster: &Roster) -> Result<Bytes, CodecError> {
         state: STATES.iter().position(|&state| state == member.state).unwrap_or_default() as u8,
         exceptions: member.exceptions,
         last_exit: member.last_exit.clone(),
+        retry_in_ms: member.retry_in.map(|left| left.as_millis() as u64),
     });
     let body = codec::encode(&RosterOnWire { master_pid: roster.master_pid, members: members.collect() })?;
     let mut bytes = BytesMut::new();
@@ -109,6 +113,7 @@ pub(crate) fn read_roster(body: &[u8], directory: &Directory) -> Result<Roster, 
         let id: MemberId = slot.member(Incarnation::new(member.incarnation));
         let mut status = MemberStatus::new(id, *STATES.get(usize::from(member.state))?);
         (status.pid, status.exceptions, status.last_exit) = (member.pid, member.exceptions, member.last_exit);
+        status.retry_in = member.retry_in_ms.map(Duration::from_millis);
         Some(status)
     });
     Ok(Roster { master_pid: wire.master_pid, members: members.collect() })
@@ -146,6 +151,7 @@ mod tests {
             pid: Some(77),
             exceptions: 2,
             last_exit: Some("exited with code 3".into()),
+            retry_in: Some(Duration::from_millis(1_500)),
             ..MemberStatus::new(slot.member(Incarnation::new(4)), state)
         };
         let members = STATES.iter().map(|&state| status(Slot::worker(1), state)).collect();

@@ -382,6 +382,7 @@ pub struct Member {
     pub restarts: u64,
     pub exceptions: u64,
     pub last_exit: Option<String>,
+    pub retry_in_ms: Option<u64>,
 }
 
 impl Member {
@@ -394,6 +395,7 @@ impl Member {
             restarts: json["restarts"].as_u64().unwrap_or_default(),
             exceptions: json["exceptions"].as_u64().unwrap_or_default(),
             last_exit: json["last_exit"].as_str().map(Into::into),
+            retry_in_ms: json["retry_in_ms"].as_u64(),
         }
     }
 }

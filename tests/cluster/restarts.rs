@@ -237,13 +237,12 @@ fn link_closed() {
 
 fn storm() {
     let mut cluster = web(2).ready();
-    let mut seen = Vec::new();
     until("it was seen to wait", || {
         let member = cluster.status().into_iter().find(|member| member.slot == "worker/1").expect("it has a slot");
         if let Some(pid) = member.pid {
             send(pid, Signal::SIGKILL);
         }
-        seen.push(member.state.clone());
+        assert_eq!(member.retry_in_ms.is_some(), member.state == "waiting", "{member:?}");
         (member.state == "waiting").then_some(())
     });
     assert_eq!(cluster.member("worker/0").restarts, 0);
