@@ -79,11 +79,11 @@ impl Listening {
     async fn take(&mut self, got: io::Result<usize>, buffer: &mut BytesMut, reports: &Arc<Semaphore>) -> bool {
         match got {
             Ok(0) => {
-                let error = match self.session.at_end(buffer) {
-                    Ok(()) => LinkError::Closed,
-                    Err(error) => facts::broken(&error),
-                };
-                self.lost(error);
+                // Within a frame, too, it ends without anybody's fault: its writer was killed.
+                self.lost(match buffer.is_empty() {
+                    true => LinkError::Closed,
+                    false => LinkError::Io("it ended within a frame".into()),
+                });
                 false
             }
             Ok(_) => {

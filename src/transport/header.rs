@@ -307,8 +307,6 @@ pub(crate) enum WireError {
     OverAck,
     #[error("a reply to no open call")]
     NoSuchCall,
-    #[error("the link ended within a frame")]
-    Truncated,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 
 use super::account::{Account, charge, window};
 use super::books::Books;
@@ -88,14 +88,6 @@ impl Session {
         let chunk = buffer.split_to(at).freeze();
         digest.runs = cutter.cut(&chunk, self.me);
         Ok(digest)
-    }
-
-    /// Whether the link may end here.
-    pub(crate) fn at_end(&self, rest: &BytesMut) -> Result<(), WireError> {
-        match rest.has_remaining() {
-            true => Err(WireError::Truncated),
-            false => Ok(()),
-        }
     }
 
     fn hear(&mut self, header: &Header, frame: &[u8]) -> Result<Said, WireError> {
@@ -419,12 +411,5 @@ mod tests {
         let header = Header { to: caller.into(), correlation: 8, detail, ..Header::bare(Kind::Reply) };
         frame::put(&mut died, header, "", b"");
         assert_eq!(refused(&mut session, died), WireError::Malformed(Kind::Reply));
-    }
-
-    #[test]
-    fn a_link_that_ends_within_a_frame_is_told_from_one_that_ends() {
-        let session = greeted();
-        assert_eq!(session.at_end(&BytesMut::new()), Ok(()));
-        assert_eq!(session.at_end(&BytesMut::from(&b"x"[..])), Err(WireError::Truncated));
     }
 }

@@ -84,7 +84,7 @@ impl Load {
                 let mut lost = 0;
                 while !stop.load(Ordering::Relaxed) {
                     // Now and then one that takes its time, so that there is something to drain.
-                    let path = if number % 2 == 0 { "/slow?ms=60" } else { "/" };
+                    let path = if number.is_multiple_of(2) { "/slow?ms=60" } else { "/" };
                     let mut connection = http::Connection::open(port).expect("a connection is never refused");
                     match connection.get(path) {
                         Ok(response) => {
