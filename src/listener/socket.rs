@@ -17,7 +17,7 @@ pub(super) enum SharedSocket {
     Unix(UnixListener),
 }
 
-/// See [`Listener::into_tokio`].
+/// See [`Listener::into_tokio`](super::Listener::into_tokio).
 #[derive(Debug)]
 pub enum TokioListener {
     /// A TCP socket.

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc};
 use super::handler::Message;
 use crate::member::Undelivered;
 
-/// The messages of one action. See [`Messenger::stream`].
+/// The messages of one action. See [`Messenger::stream`](super::Messenger::stream).
 #[derive(Debug)]
 pub struct Messages<T> {
     pub(super) messages: mpsc::Receiver<Message<T>>,
@@ -30,7 +30,7 @@ impl<T> Stream for Messages<T> {
     }
 }
 
-/// What is lost of a member's messages. See [`Messenger::undelivered`].
+/// What is lost of a member's messages. See [`Messenger::undelivered`](super::Messenger::undelivered).
 #[derive(Debug)]
 pub struct UndeliveredMessages {
     pub(super) receiver: broadcast::Receiver<Undelivered>,

@@ -236,7 +236,7 @@ fn kill_master(aim: Moment, dice: &mut Pcg64Mcg) -> (Moment, usize, Duration) {
     let start = web(4).arg("--orphan-grace", GRACE).arg("--restart-limit", "off").flag("--trace");
     let mut cluster = start.spawn();
     let micros = |dice: &mut Pcg64Mcg, most| std::thread::sleep(Duration::from_micros(dice.random_range(0..most)));
-    let (mut port, mut stopped, mut asked) = (None, None, Vec::new());
+    let (mut port, mut stopped, mut victim, mut asked) = (None, None, None, Vec::new());
     if aim == Moment::Boot {
         micros(dice, 8000);
     } else {
@@ -261,7 +261,11 @@ fn kill_master(aim: Moment, dice: &mut Pcg64Mcg) -> (Moment, usize, Duration) {
                     (cluster.count("decision=replace at once") > 0).then_some(())
                 });
             }
-            Moment::Replacement => send(workers[dice.random_range(0..3)], Signal::SIGKILL),
+            Moment::Replacement => {
+                let pid = workers[dice.random_range(0..3)];
+                send(pid, Signal::SIGKILL);
+                victim = Some(pid);
+            }
         }
         micros(dice, if aim == Moment::Replacement { 3000 } else { 20_000 });
     }
@@ -290,6 +294,8 @@ fn kill_master(aim: Moment, dice: &mut Pcg64Mcg) -> (Moment, usize, Duration) {
             WaitStatus::Exited(_, 110) => codes += 1,
             // Not far enough to have a thread that watches: the kernel ended it.
             WaitStatus::Signaled(_, Signal::SIGKILL, _) if !ready => {}
+            // We had killed it, and the master had no time to hear of it.
+            WaitStatus::Signaled(_, Signal::SIGKILL, _) if victim == Some(pid) => {}
             // It was on its way out before.
             WaitStatus::Exited(_, 0 | 70) if lives[&pid].draining => {}
             other => panic!("{pid} of {:?}: {other:?}, stopped: {}", lives.get(&pid), stopped == Some(pid)),
