@@ -26,6 +26,7 @@ pub(crate) mod settle;
 pub(crate) mod signals;
 mod spawn;
 mod stderr;
+mod ward;
 pub(crate) mod watch;
 
 pub use backend::{
