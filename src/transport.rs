@@ -19,6 +19,7 @@ mod cutter;
 mod directory;
 mod frame;
 mod header;
+mod ledger;
 mod line;
 mod reason;
 mod returns;

@@ -6,7 +6,7 @@
 //! and ahead of them when a member has no room for messages: the handler that would make room may be waiting for the
 //! answer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +15,8 @@ use bytes::Bytes;
 use super::account::Account;
 use super::books::Books;
 use super::control::Ack;
-use super::header::{Class, Lane, WireError};
+use super::header::{Lane, WireError};
+use super::ledger::{Ledger, Queued, Tally};
 use super::line::Line;
 use super::reason::Reason;
 use super::returns::{self, Effect};
@@ -44,40 +45,6 @@ enum Door {
     Shut(Reason),
 }
 
-/// Messages that wait.
-#[derive(Debug)]
-pub(super) struct Queued {
-    /// Its place among all that came for the slot.
-    pub(super) place: u64,
-    pub(super) at: Instant,
-    pub(super) run: Run,
-}
-
-/// What is counted of a slot.
-#[derive(Debug)]
-pub(super) struct Ledger {
-    pub(super) slot: Slot,
-    /// The bound of every part of the queue, in bytes charged.
-    pub(super) window: u32,
-    /// What waits here of each sender, by the slot of the sender and the way it was addressed.
-    used: HashMap<(Slot, Class), u32>,
-    /// What waits here that might as well wait elsewhere.
-    random: u32,
-    pub(super) tally: Tally,
-}
-
-/// Where every message that came for this slot is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) arrived: u64,
-    /// Handed on by a receiver's dispatcher.
-    pub(crate) delivered: u64,
-    /// Gone back, or answered by the master in place of the callee.
-    pub(crate) returned: u64,
-    /// Waiting here, or passed on and not acknowledged.
-    pub(crate) queued: u64,
-}
-
 impl SlotQueue {
     pub(crate) fn new(slot: Slot, window: u32) -> SlotQueue {
         SlotQueue {
@@ -86,7 +53,7 @@ impl SlotQueue {
             waiting: VecDeque::new(),
             current: None,
             outgoing: Vec::new(),
-            ledger: Ledger { slot, window, used: HashMap::new(), random: 0, tally: Tally::default() },
+            ledger: Ledger::new(slot, window),
         }
     }
 
@@ -218,7 +185,7 @@ impl SlotQueue {
 
     /// Whether random messages had better go elsewhere: their sender's credit, which is for all of the role, waits here.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.ledger.random > self.ledger.window / 8
+        self.ledger.is_crowded()
     }
 
     /// Where every message is.
@@ -279,49 +246,5 @@ impl SlotQueue {
                 self.ledger.slot
             );
         }
-    }
-}
-
-impl Ledger {
-    fn arrive(&mut self, run: &Run) {
-        self.tally.arrived += u64::from(run.frames);
-    }
-
-    fn room(&self, run: &Run) -> u32 {
-        let used = self.used.get(&(run.from.slot(), run.class)).copied().unwrap_or(0);
-        self.window.saturating_sub(used)
-    }
-
-    fn hold(&mut self, run: &Run) {
-        *self.used.entry((run.from.slot(), run.class)).or_default() += run.charge;
-        if run.class == Class::Random {
-            self.random += run.charge;
-        }
-    }
-
-    /// Messages leave the queue.
-    pub(super) fn release(&mut self, run: &Run) {
-        let key = (run.from.slot(), run.class);
-        if let Some(used) = self.used.get_mut(&key) {
-            *used -= run.charge;
-            if *used == 0 {
-                self.used.remove(&key);
-            }
-            if run.class == Class::Random {
-                self.random -= run.charge;
-            }
-        }
-    }
-
-    /// Messages leave the queue and go back.
-    pub(super) fn refuse(&mut self, run: &Run, reason: Reason, out: &mut Vec<Effect>) {
-        self.release(run);
-        self.turn_away(run, reason, out);
-    }
-
-    /// Messages go back that never were in the queue.
-    fn turn_away(&mut self, run: &Run, reason: Reason, out: &mut Vec<Effect>) {
-        self.tally.returned += u64::from(run.frames);
-        out.push(returns::refuse(run, self.slot, reason));
     }
 }

@@ -11,11 +11,11 @@ use super::books::Books;
 use super::control::Ack;
 use super::frame::Frames;
 use super::header::{Class, Lane, WireError};
+use super::ledger::{Ledger, Queued};
 use super::line::Line;
 use super::reason::Reason;
 use super::returns::{self, Effect};
 use super::run::Run;
-use super::slot_queue::{Ledger, Queued};
 use super::unacked::Unacked;
 use crate::identity::MemberId;
 
