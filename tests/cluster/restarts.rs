@@ -37,13 +37,21 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn agent_restart() {
-    let mut cluster = probe("ready cluster forever", "ready stopping").flag("--trace").ready();
+    let mut cluster = probe("ready cluster forever", "ready sees:agent/0#2 stopping").flag("--trace").ready();
     let (agent, worker) = (cluster.said("agent/0#1 cluster is ready"), cluster.pid_of("worker/0#1"));
     assert!(!agent.is_empty());
     send(cluster.pid_of("agent/0#1"), Signal::SIGKILL);
     let exit = cluster.said("member exited slot=agent/0 incarnation=1");
-    assert!(exit.contains("decision=restart in "), "{exit}");
+    // A second, give or take a fifth.
+    let delay = exit.split("decision=restart in ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a delay");
+    let millis = match (delay.strip_suffix("ms"), delay.strip_suffix('s')) {
+        (Some(millis), _) => millis.parse::<f64>(),
+        (None, Some(seconds)) => seconds.parse::<f64>().map(|seconds| seconds * 1000.0),
+        (None, None) => panic!("{delay}"),
+    };
+    assert!((790.0..=1210.0).contains(&millis.expect("a number")), "{exit}");
     cluster.said("agent/0#2 cluster is ready");
+    cluster.said("worker/0#1 sees agent/0#2");
     assert!(is_alive(worker));
     assert_eq!(cluster.stop().code(), Some(0));
     assert_eq!(cluster.count("worker/0#2"), 0, "its workers stay");

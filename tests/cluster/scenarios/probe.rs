@@ -213,6 +213,14 @@ pub async fn act(cx: Context, script: String) -> hatchery::Result<()> {
                 cx.members().await.wait_for(ready).await;
                 say(&cx, "sees all ready");
             }
+            "sees" => {
+                let is_ready = |roster: &hatchery::Roster| {
+                    let mut members = roster.members.iter();
+                    members.any(|member| member.id.to_string() == what && member.state == MemberState::Ready)
+                };
+                cx.members().await.wait_for(is_ready).await;
+                say(&cx, format!("sees {what}"));
+            }
             "cut-link" => cut_link(),
             "allocate" => allocate(),
             "environment" => {
