@@ -24,8 +24,9 @@ fn main() -> ExitCode {
 
 async fn agent(cx: Context) -> hatchery::Result<()> {
     cx.ready();
-    cx.cluster_ready().await;
-    println!("ready {}", cx.listener()?.local_addr()?);
+    if cx.cluster_ready().await {
+        println!("ready {}", cx.listener()?.local_addr()?);
+    }
     Ok(())
 }
 

@@ -5,9 +5,22 @@
 //! ready http://127.0.0.1:8000 master=4238 agent=4240 workers=4241,4242
 //! ```
 //!
-//! Then, from another terminal: `curl localhost:8000/` tells which worker answered, `curl localhost:8000/panic` makes one
-//! throw, `kill -9` one or all of them, `curl localhost:8000/status` shows how they are. Ctrl-C stops the master, and with
-//! it everything else.
+//! Then, from another terminal, `curl` these, and `kill -9` whom you like. `RUST_LOG=info` shows what the master sees and
+//! decides. Ctrl-C stops the master, and with it everything else.
+//!
+//! | Route | Does |
+//! |---|---|
+//! | `/` | says who answers |
+//! | `/count` | asks the agent for the next number |
+//! | `/slow?ms=500` | answers after that time |
+//! | `/panic` | an uncaught exception in this worker |
+//! | `/agent/panic` | one in a handler of the agent |
+//! | `/exit?code=3` | this worker's process exits |
+//! | `/spin?ms=500` | blocks this worker's runtime |
+//! | `/leave` | this worker's function returns |
+//! | `/send?to=all&text=hi` | sends: to `all`, `workers`, `agent`, `random`, `worker/1`, `worker/1%231` |
+//! | `/inbox`, `/agent/inbox` | what was received |
+//! | `/status` | who is there, how they are, and what ended those before |
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -31,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Mutex, Notify};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Serves a small web page from several processes.
 #[derive(Clone, Debug, Parser)]
@@ -64,6 +78,10 @@ fn limit(text: &str) -> Result<Limit, String> {
 }
 
 fn main() -> ExitCode {
+    // hatchery tells by `tracing` what happens and what it decides, to whoever listens: RUST_LOG=info shows it.
+    if let Some(level) = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok()) {
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    }
     cluster(Options::parse()).run()
 }
 
@@ -131,9 +149,8 @@ async fn agent(cx: Context) -> hatchery::Result<()> {
     // Answered in its turn, after all that the caller has sent before.
     messenger.answer("received?", |_: Request<()>| async { Ok::<_, String>(()) })?;
     cx.ready();
-    cx.cluster_ready().await;
     // A successor of this process is told, too: the world need not be.
-    if cx.incarnation() == hatchery::Incarnation::FIRST {
+    if cx.cluster_ready().await && cx.incarnation() == hatchery::Incarnation::FIRST {
         let listener = cx.listener()?.local_addr()?;
         let roster = cx.members().await.current();
         let pids =

@@ -60,10 +60,17 @@ impl Context {
         self.member.ready();
     }
 
-    /// Resolves when every member of the cluster has been ready at once, or at once when that has happened. Not if the
-    /// cluster ends before. Cancel-safe.
-    pub fn cluster_ready(&self) -> impl Future<Output = ()> + Send + use<> {
-        resolved(self.member.cluster_ready.subscribe())
+    /// Resolves with `true` when every member of the cluster has been ready at once, or at once when that has happened;
+    /// with `false` when this member is to finish before. Cancel-safe.
+    pub fn cluster_ready(&self) -> impl Future<Output = bool> + Send + use<> {
+        let (ready, stopping) = (self.member.cluster_ready.subscribe(), self.member.stopping.subscribe());
+        async move {
+            tokio::select! {
+                biased;
+                () = resolved(ready) => true,
+                () = resolved(stopping) => false,
+            }
+        }
     }
 
     /// Resolves when this member is to finish: the cluster stops, or it is being replaced after an exception, or its

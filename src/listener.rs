@@ -39,7 +39,7 @@ pub enum Sharing {
 #[non_exhaustive]
 pub enum ListenerError {
     /// The plan declares none of that name.
-    #[error("no {name} is declared")]
+    #[error("no {name} is declared: the plan has none, see Hatchery::listen")]
     NotDeclared {
         /// What was asked for.
         name: String,

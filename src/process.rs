@@ -33,6 +33,7 @@ pub use backend::{
     Executable, Exit, LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning,
 };
 pub(crate) use descendants::adopt_descendants;
+pub(crate) use descriptors::have_descriptors;
 pub use exit::{ExitRecord, ExitStatus};
 pub use listen::Address;
 pub(crate) use listen::Bound;

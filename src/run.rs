@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::{Blueprint, Master, MasterArguments, MasterMsg};
 use crate::process::signals::{MasterSignals, Wish};
-use crate::process::{self, Address, Bound, Nursery, ProcessBackend, adopt_descendants};
+use crate::process::{self, Address, Bound, Nursery, ProcessBackend, adopt_descendants, have_descriptors};
 use crate::supervision::{Cause, Exit, Outcome, Plan, Urgency, Verdict};
 
 const STOPPED: u8 = 0;
@@ -37,7 +37,12 @@ pub(crate) fn master(plan: Plan, mut blueprint: Blueprint, listeners: &[(String,
     }
 }
 
+/// How many descriptors the master needs for itself, before it starts anybody.
+const DESCRIPTORS: usize = 16;
+
 fn supervise(plan: Plan, blueprint: Blueprint) -> io::Result<Outcome> {
+    // Some of what follows would panic.
+    have_descriptors(DESCRIPTORS)?;
     // One thread: a master routes and decides, and runs no code of the user's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -134,7 +139,9 @@ fn start_failed(member: &str, cause: &Cause) -> String {
 /// The last lines of a stderr, in one.
 fn last_lines(exit: &Exit) -> Option<String> {
     const LINES: usize = 5;
-    let lines: Vec<&str> = exit.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    // A backtrace says where, at length: those who want to know find it above.
+    let text = exit.stderr.split("stack backtrace:").next().unwrap_or_default();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(LINES)..];
     (!last.is_empty()).then(|| last.join(" | "))
 }

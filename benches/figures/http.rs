@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use crate::load::{self, Connections};
 use crate::measure::Comparison;
-use crate::programs::{Programs, Side};
+use crate::programs::{Programs, Running, Side};
 
 const ROUNDS: usize = 7;
-const SPAN: Duration = Duration::from_secs(3);
+
+/// A round is so many bursts of each side in turn, short enough that whoever else uses the machine disturbs all alike.
+const BURSTS: usize = 9;
+const BURST: Duration = Duration::from_millis(300);
+const WARM_UP: Duration = Duration::from_millis(500);
 const CONNECTIONS: usize = 64;
 
 pub(crate) fn keep_alive(programs: &Programs) {
@@ -20,29 +24,54 @@ pub(crate) fn connection_per_request(programs: &Programs) {
 
 fn compare(programs: &Programs, name: &str, connections: Connections) {
     let (mut rates, mut costs, mut drains) = (Comparison::default(), Comparison::default(), Comparison::default());
-    for round in 0..ROUNDS {
-        let mut sides = [Side::ByHand, Side::Hatchery, Side::Plain];
-        // Nobody always goes first.
-        sides.rotate_left(round % 3);
-        let figures = sides.map(|side| (side, serve(programs, side, connections)));
-        let of = |wanted| figures.iter().find(|(side, _)| *side == wanted).expect("all were measured").1;
-        let (by_hand, hatchery, plain) = (of(Side::ByHand), of(Side::Hatchery), of(Side::Plain));
-        rates.add(by_hand.0, hatchery.0);
-        costs.add(by_hand.1, hatchery.1);
-        drains.add(plain.1, by_hand.1);
+    let sides = [Side::ByHand, Side::Hatchery, Side::Plain].map(|side| programs.start(side, 2));
+    for side in &sides {
+        load::run(side.address, CONNECTIONS, connections, WARM_UP);
+    }
+    for _ in 0..ROUNDS {
+        let mut totals = [Total::default(); 3];
+        for burst in 0..BURSTS {
+            // Nobody always goes first.
+            for turn in 0..3 {
+                let which = (burst + turn) % 3;
+                totals[which].add(&sides[which], connections);
+            }
+        }
+        let [by_hand, hatchery, plain] = totals;
+        rates.add(by_hand.per_second(), hatchery.per_second());
+        costs.add(by_hand.cost(), hatchery.cost());
+        drains.add(plain.cost(), by_hand.cost());
     }
     rates.tell(&format!("{name}: requests/s"), ">= 0.97");
     costs.tell(&format!("{name}: CPU us/request"), "<= 1.05");
     drains.tell("  (by hand: with axum's drain | with ours)", "");
 }
 
-/// Requests per second, and microseconds of server CPU for each.
-fn serve(programs: &Programs, side: Side, connections: Connections) -> (f64, f64) {
-    let server = programs.start(side, 2);
-    load::run(server.address, CONNECTIONS, connections, Duration::from_millis(500));
-    let before = server.cpu();
-    let load = load::run(server.address, CONNECTIONS, connections, SPAN);
-    let cpu = server.cpu() - before;
-    assert_eq!(load.failed, 0, "a healthy server answers");
-    (load.per_second(), cpu.as_secs_f64() * 1e6 / load.answered as f64)
+/// What one side did in a round.
+#[derive(Clone, Copy, Default)]
+struct Total {
+    answered: u64,
+    took: Duration,
+    cpu: Duration,
+}
+
+impl Total {
+    /// Adds a burst of load.
+    fn add(&mut self, server: &Running, connections: Connections) {
+        let before = server.cpu();
+        let load = load::run(server.address, CONNECTIONS, connections, BURST);
+        assert_eq!(load.failed, 0, "a healthy server answers");
+        self.cpu += server.cpu() - before;
+        self.answered += load.answered;
+        self.took += load.took;
+    }
+
+    fn per_second(&self) -> f64 {
+        self.answered as f64 / self.took.as_secs_f64()
+    }
+
+    /// Microseconds of server CPU for each request.
+    fn cost(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.answered as f64
+    }
 }

@@ -25,12 +25,6 @@ pub(crate) struct Load {
     pub(crate) took: Duration,
 }
 
-impl Load {
-    pub(crate) fn per_second(&self) -> f64 {
-        self.answered as f64 / self.took.as_secs_f64()
-    }
-}
-
 /// Asks for `span`, on so many connections at a time.
 pub(crate) fn run(address: SocketAddr, count: usize, connections: Connections, span: Duration) -> Load {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("descriptors");

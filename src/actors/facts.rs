@@ -88,10 +88,7 @@ mod tests {
         assert_eq!(said(Found::Signal { number: 9, core_dumped: false }, None), "killed by signal 9");
         assert_eq!(said(Found::Code(3), None), "exited with code 3", "it had survived that panic");
         let reported = Exception::new(ExceptionKind::Returned, "no database");
-        assert_eq!(
-            said(Found::Code(70), Some(&reported)),
-            "exited with code 70: the role function returned: no database"
-        );
+        assert_eq!(said(Found::Code(70), Some(&reported)), "exited with code 70: its function returned no database");
     }
 
     #[test]

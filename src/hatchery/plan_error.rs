@@ -19,7 +19,7 @@ pub enum PlanError {
     #[error("there are settings for role {0}, which is not declared")]
     NoSuchRole(String),
     /// A role has no members, or too many.
-    #[error("role {role} has {count} members: {allowed}")]
+    #[error("role {role} has {count} members: it must have {allowed}")]
     Count {
         /// Which.
         role: String,
@@ -29,7 +29,7 @@ pub enum PlanError {
         allowed: &'static str,
     },
     /// A time is zero, or longer than 30 days.
-    #[error("{setting} is {value:?}: it must be longer than nothing and at most 30 days")]
+    #[error("{setting} is {} s: it must be longer than nothing and at most 30 days", value.as_secs_f64())]
     Time {
         /// Which.
         setting: String,
@@ -46,6 +46,9 @@ pub enum PlanError {
         /// How much it may be.
         allowed: &'static str,
     },
+    /// What is to be listened on is no address.
+    #[error("cannot listen on {0:?}: an address is HOST:PORT, [HOST]:PORT or unix:PATH")]
+    Address(String),
     /// Two listeners have the same name, or there are more than 64.
     #[error("listeners: {0}")]
     Listeners(String),

@@ -182,7 +182,7 @@ impl RoleSettings {
         self.built_in("role_restart_limit", |strategy| strategy.role_intensity(limit))
     }
 
-    /// Another strategy, in place of the built-in one. It has no use for the settings of that: to make one of them
+    /// Another strategy, in place of the built-in one; of a function, see [`from_fn`](crate::supervision::from_fn). It has no use for the settings of that: to make one of them
     /// afterwards is an error of the plan. If it panics, the cluster gives up: stopped in order, exit code 3.
     pub fn strategy(&mut self, strategy: impl Strategy) -> &mut Self {
         self.strategy = Choice::Own(Arc::new(strategy));

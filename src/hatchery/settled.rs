@@ -40,7 +40,6 @@ impl Hatchery {
         time("orphan_grace", self.orphan_grace)?;
         number("payload_limit", self.payload_limit as i64, 1..=PAYLOAD_CEILING as i64, "1 byte to 16 MiB")?;
         number("backlog", self.backlog.into(), 1..=i32::MAX.into(), "at least 1")?;
-        let listeners = name_listeners(self.listeners)?;
         let mut roles: Vec<Settled> = Vec::new();
         for (role, declared) in rank(self.roles)? {
             let settings = RoleSettings::of(role, declared.count);
@@ -51,6 +50,7 @@ impl Hatchery {
             tune(&mut found.ok_or(PlanError::NoSuchRole(name))?.settings);
         }
         roles.iter().try_for_each(Settled::check)?;
+        let listeners = name_listeners(self.listeners)?;
         roles.sort_by_key(|settled| settled.role);
         match roles.is_empty() {
             true => Err(PlanError::Empty),
@@ -100,6 +100,9 @@ fn name_listeners(declared: Vec<(Option<String>, Address)>) -> Result<Vec<(Strin
     }
     let mut named: Vec<(String, Address)> = Vec::new();
     for (name, address) in declared {
+        if !address.is_whole() {
+            return Err(PlanError::Address(address.to_string()));
+        }
         let name = name.unwrap_or_else(|| address.to_string());
         if named.iter().any(|(other, _)| *other == name) {
             return Err(PlanError::Listeners(format!("two are called {name:?}")));
@@ -119,7 +122,7 @@ impl Settled {
             Choice::Own(_) => Vec::new(),
         };
         let allowed = match self.role {
-            role if role == Role::AGENT && count != 1 => Some("there is one agent"),
+            role if role == Role::AGENT && count != 1 => Some("one"),
             _ if count == 0 || count > usize::from(u16::MAX) => Some("1 to 65535"),
             _ => None,
         };
@@ -208,19 +211,19 @@ mod tests {
             (plan(), "none"),
             (Hatchery::new().workers(1, role), "none"),
             (Hatchery::new(), "the plan has no roles"),
-            (Hatchery::new().workers(0, role), "role worker has 0 members: 1 to 65535"),
+            (Hatchery::new().workers(0, role), "role worker has 0 members: it must have 1 to 65535"),
             (Hatchery::new().workers(70_000, role), "role worker has 70000 members"),
             (
                 plan().tune("agent", |agent| {
                     agent.count(2);
                 }),
-                "role agent has 2 members: there is one agent",
+                "role agent has 2 members: it must have one",
             ),
             (plan().agent(role), "role agent is declared twice"),
             (plan().role("a/b", 1, role), "role \"a/b\" cannot be called so"),
             (plan().role("", 1, role), "role \"\" cannot be called so"),
             (plan().tune("mailer", |_| {}), "there are settings for role mailer, which is not declared"),
-            (plan().orphan_grace(Duration::ZERO), "orphan_grace is 0ns"),
+            (plan().orphan_grace(Duration::ZERO), "orphan_grace is 0 s"),
             (
                 plan().tune("worker", |worker| {
                     worker.ready_timeout(Duration::ZERO);
@@ -267,7 +270,7 @@ mod tests {
                 plan().tune("worker", |worker| {
                     worker.stable_after(Duration::ZERO);
                 }),
-                "stable_after of role worker is 0ns",
+                "stable_after of role worker is 0 s",
             ),
             (
                 plan().tune("worker", move |worker| {
@@ -275,7 +278,7 @@ mod tests {
                         .restart_limit(Intensity::new(5, Duration::ZERO))
                         .backoff(Backoff::doubling(secs(1), secs(2)));
                 }),
-                "the period of restart_limit of role worker is 0ns",
+                "the period of restart_limit of role worker is 0 s",
             ),
             (
                 plan().tune("worker", |worker| {
@@ -287,7 +290,7 @@ mod tests {
                 plan().tune("agent", move |agent| {
                     agent.backoff(Backoff::doubling(Duration::ZERO, secs(2)));
                 }),
-                "the base of backoff of role agent is 0ns",
+                "the base of backoff of role agent is 0 s",
             ),
             (
                 plan().tune("agent", move |agent| {

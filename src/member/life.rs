@@ -128,7 +128,7 @@ impl Life {
             }
             Event::Exception(report) => self.leave(EXCEPTION, [Step::Report(report), Step::Cancel]),
             Event::Returned(Ok(())) => {
-                let report = returned("it returned before it was ready", true);
+                let report = early();
                 self.leave(EXCEPTION, [Step::Report(report)])
             }
             Event::Returned(Err(Failure::Error(text))) => self.leave(EXCEPTION, [Step::Report(returned(&text, true))]),
@@ -240,8 +240,14 @@ impl Life {
     }
 }
 
-fn returned(text: &str, leaving: bool) -> Report {
-    Report { what: What::Returned, leaving, text: text.to_owned() }
+/// The role function has returned this error.
+fn returned(error: &str, leaving: bool) -> Report {
+    Report { what: What::Returned, leaving, text: format!("an error: {error}") }
+}
+
+/// The role function has returned too early.
+fn early() -> Report {
+    Report { what: What::Returned, leaving: true, text: "without saying that it is ready".to_owned() }
 }
 
 #[cfg(test)]
@@ -287,7 +293,7 @@ mod tests {
 
     #[test]
     fn whatever_goes_wrong_before_ready_ends_the_boot_with_a_cause() {
-        let early = returned("it returned before it was ready", true);
+        let early = early();
         let rows = [
             (Event::Exception(panic()), vec![Step::Report(panic()), Step::Cancel, Step::Exit(70)]),
             (Event::Returned(Ok(())), vec![Step::Report(early), Step::Exit(70)]),

@@ -60,7 +60,8 @@ impl<E: fmt::Display + Send + 'static> Ending for Result<(), E> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not handle messages",
     note = "a handler is a function of one `Message<T>`, whose type is written out",
-    note = "it returns `()`, `Result<(), impl Display>`, or a future of one of them"
+    note = "it returns `()`, `Result<(), impl Display>`, or a future of one of them",
+    note = "of one that never returns the type must be written out: `|_: Message<T>| -> ()` and a body"
 )]
 pub trait Handler<T, M>: Send + Sync + 'static {
     #[doc(hidden)]

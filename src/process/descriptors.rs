@@ -13,6 +13,13 @@ use rustix::net::{
 /// The most that travel in one message: the boot block carries three, everything else one.
 pub(crate) const AT_ONCE: usize = 3;
 
+/// Finds out whether this process may open so many more descriptors.
+pub(crate) fn have_descriptors(count: usize) -> io::Result<()> {
+    let root = std::fs::File::open("/")?;
+    let held: io::Result<Vec<_>> = (0..count).map(|_| root.try_clone()).collect();
+    held.map(drop)
+}
+
 /// Sends `bytes` with `descriptors` attached to their first byte. Does not wait for room.
 pub(crate) fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];

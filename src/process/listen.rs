@@ -20,6 +20,18 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+impl Address {
+    /// Whether it has the parts of one. Whether they are there is found out when it is bound.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Address::Tcp(text) => {
+                text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            }
+            Address::Unix(path) => !path.as_os_str().is_empty(),
+        }
+    }
+}
+
 impl From<&str> for Address {
     fn from(text: &str) -> Address {
         match text.strip_prefix("unix:") {

@@ -27,6 +27,8 @@ pub struct Contained(String);
 
 /// Runs `f`; a panic in it is an error for the caller and no exception of the member.
 ///
+/// The panic is printed all the same, by the hook that prints it elsewhere.
+///
 /// For code that panics on purpose, or whose panics are dealt with where they happen. Whatever `f` was changing when it
 /// panicked stays as it was then.
 ///

@@ -133,7 +133,7 @@ impl fmt::Display for Exception {
         match self.kind {
             ExceptionKind::Panic => write!(f, "panicked at {}", self.message),
             ExceptionKind::Reported => write!(f, "reported an exception: {}", self.message),
-            ExceptionKind::Returned => write!(f, "the role function returned: {}", self.message),
+            ExceptionKind::Returned => write!(f, "its function returned {}", self.message),
         }
     }
 }
@@ -196,7 +196,7 @@ impl fmt::Display for BootFailure {
         match self {
             BootFailure::Ended(exit) if matches!(exit.status, ExitStatus::NotStarted(_)) => write!(f, "{exit}"),
             BootFailure::Ended(exit) => write!(f, "{exit}, before it was ready"),
-            BootFailure::TimedOut { allowed, .. } => write!(f, "start timeout: not ready within {allowed:?}"),
+            BootFailure::TimedOut { allowed, .. } => write!(f, "was not ready within {allowed:?}: start timeout"),
             BootFailure::LinkLost { error, .. } => write!(f, "{error}, before it was ready"),
         }
     }

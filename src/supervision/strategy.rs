@@ -24,6 +24,28 @@ pub trait Strategy: Send + Sync + 'static {
 }
 
 /// A strategy made of a function.
+///
+/// ```
+/// use std::time::Duration;
+/// use hatchery::Hatchery;
+/// use hatchery::supervision::{Directive, Fact, Reason, from_fn};
+///
+/// // Whoever dies is back after a second; whoever throws is replaced and has ten to finish; nobody gets a fourth chance
+/// // within the same minute.
+/// let patient = from_fn(|fact, view, _dice| {
+///     if view.history.within(Duration::from_secs(60), view.now).count() >= 3 {
+///         return Directive::Escalate(Reason::new("the third failure in a minute"));
+///     }
+///     match fact {
+///         Fact::Exception(_) => Directive::Replace { drain: Duration::from_secs(10) },
+///         _ => Directive::Restart { after: Duration::from_secs(1) },
+///     }
+/// });
+/// # async fn worker(cx: hatchery::Context) -> hatchery::Result<()> { Ok(()) }
+/// let plan = Hatchery::new().workers(2, worker).tune("worker", |role| {
+///     role.strategy(patient);
+/// });
+/// ```
 pub fn from_fn<F>(decide: F) -> FromFn<F>
 where
     F: Fn(&Fact<'_>, &View<'_>, &mut Dice) -> Directive + Send + Sync + 'static,

@@ -48,7 +48,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reason::Gone => "that member is gone",
+            Reason::Gone => "that member is gone, or has never been",
             Reason::Died => "the receiver died",
             Reason::Parked => "the receiver is parked",
             Reason::Full => "the receiver's queue is full",

@@ -116,7 +116,7 @@ fn every_worker_exception() {
         ("detached-panic:boom stopping", "boom"),
         ("thread-panic:boom stopping", "boom"),
         ("report:boom stopping", "reported an exception: boom"),
-        ("fail:boom", "the role function returned: boom"),
+        ("fail:boom", "its function returned an error: boom"),
         // Past the hook of the member.
         ("quiet-panic:boom", "boom"),
         ("own-hook panic:boom", "boom"),
@@ -177,7 +177,7 @@ fn agent_returns() {
         probe("ready cluster #1?fail:no_disk", "ready stopping").arg("--agent-delay", 100).flag("--trace").ready();
     cluster.said("agent/0#2 cluster is ready");
     let exit = cluster.said("member exited slot=agent/0 incarnation=1");
-    assert!(exit.contains("exited with code 70: the role function returned: no disk"), "{exit}");
+    assert!(exit.contains("exited with code 70: its function returned an error: no disk"), "{exit}");
     assert!(exit.contains("decision=restart in"), "{exit}");
     // The second has returned Ok.
     let pid = cluster.pid_of("agent/0#2");

@@ -22,17 +22,17 @@ pub fn trials() -> Vec<Trial> {
 
 fn plans() {
     let rows = [
-        ("--workers", "0", "role worker has 0 members: 1 to 65535"),
-        ("--workers", "70000", "role worker has 70000 members: 1 to 65535"),
+        ("--workers", "0", "role worker has 0 members: it must have 1 to 65535"),
+        ("--workers", "70000", "role worker has 70000 members: it must have 1 to 65535"),
         (
             "--ready-timeout",
             "0",
-            "ready_timeout of role worker is 0ns: it must be longer than nothing and at most 30 days",
+            "ready_timeout of role worker is 0 s: it must be longer than nothing and at most 30 days",
         ),
         ("--stop-timeout", "99999999999999", "it must be longer than nothing and at most 30 days"),
-        ("--give-up-after", "0", "give_up_after of role worker is 0ns"),
-        ("--orphan-grace", "0", "orphan_grace is 0ns"),
-        ("--limit", "5/0", "the period of restart_limit of role worker is 0ns"),
+        ("--give-up-after", "0", "give_up_after of role worker is 0 s"),
+        ("--orphan-grace", "0", "orphan_grace is 0 s"),
+        ("--limit", "5/0", "the period of restart_limit of role worker is 0 s"),
         ("--drain", "99999999999999", "the drain of on_exception of role worker"),
         ("--threads", "0", "runtime_threads of role worker is 0: it must be 1 to 1024"),
         ("--tune", "mailer", "there are settings for role mailer, which is not declared"),

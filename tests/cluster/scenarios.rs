@@ -61,7 +61,9 @@ pub fn say(cx: &Context, text: impl std::fmt::Display) {
 fn tell_cluster_ready(cx: &Context) {
     let told = cx.clone();
     cx.spawn(async move {
-        told.cluster_ready().await;
+        if !told.cluster_ready().await {
+            return;
+        }
         say(&told, "cluster is ready");
         let first = told.incarnation() == hatchery::Incarnation::FIRST && told.slot().index() == 0;
         if first && told.role() == hatchery::Role::WORKER {

@@ -91,7 +91,7 @@ fn worker_fails() {
     cluster.wait_code(1);
     let stderr = cluster.stderr();
     assert!(
-        stderr.contains("failed to start: worker/1#1 exited with code 70: the role function returned: no licence"),
+        stderr.contains("failed to start: worker/1#1 exited with code 70: its function returned an error: no licence"),
         "{stderr}"
     );
     for member in ["worker/1#1", "worker/0#1", "agent/0#1"] {
@@ -106,7 +106,7 @@ fn ready_fails() {
     cluster.wait_code(1);
     let sentence = cluster.complained("hatchery: failed to start");
     assert!(
-        sentence.contains("worker/0#1 the role function returned: no licence, before the cluster was"),
+        sentence.contains("worker/0#1 its function returned an error: no licence, before the cluster was"),
         "{sentence}"
     );
     for member in ["worker/1#1", "agent/0#1"] {
@@ -124,7 +124,7 @@ fn start_timeout() {
         cluster.wait_code(1);
         let stderr = cluster.stderr();
         let sentence = stderr.lines().find(|line| line.contains("failed to start")).unwrap_or_default();
-        assert!(sentence.contains(who) && sentence.contains("start timeout: not ready within 1s"), "{stderr}");
+        assert!(sentence.contains(who) && sentence.contains("was not ready within 1s: start timeout"), "{stderr}");
         let took = started.elapsed();
         assert!(took.as_millis() >= 1000 && took < PATIENCE / 2, "{took:?}");
     }
@@ -160,7 +160,7 @@ fn exit_before_ready() {
 
 fn every_boot_failure() {
     let rows = [
-        ("return", "the role function returned: it returned before it was ready"),
+        ("return", "its function returned without saying that it is ready"),
         ("panic:boom", "panicked at tests/cluster/scenarios/probe.rs"),
         ("detached-panic:boom sleep:30000", "boom, before it was ready"),
         ("thread-panic:boom sleep:30000", "boom, before it was ready"),
@@ -186,7 +186,7 @@ fn never_ready() {
     // It spins: nothing in it could end it.
     let mut cluster = probe("ready", "spin").arg("--ready-timeout", 300).spawn();
     cluster.wait_code(1);
-    cluster.complained("worker/0#1 start timeout: not ready within 300ms");
+    cluster.complained("worker/0#1 was not ready within 300ms: start timeout");
 }
 
 fn several_ready() {

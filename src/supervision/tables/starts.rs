@@ -95,7 +95,7 @@ fn who_does_not_say_ready_in_time_is_killed_and_the_start_fails() {
         assert_eq!(desk.pass(millis(9_999)), NOTHING);
         assert_eq!(desk.pass(millis(1)), [format!("kill {id}")]);
         let said = desk.exit(id);
-        assert_eq!(said[0], format!("{id}: start timeout: not ready within 10s -> the start has failed"));
+        assert_eq!(said[0], format!("{id}: was not ready within 10s: start timeout -> the start has failed"));
     }
 }
 
@@ -133,7 +133,7 @@ fn a_start_does_not_wait_for_a_slot_that_its_strategy_put_aside() {
 #[test]
 fn a_function_that_returns_an_error_fails_the_start_of_a_ready_member_too() {
     let returned = || Exception::new(ExceptionKind::Returned, "no licence");
-    let sentence = "worker/0#1 the role function returned: no licence";
+    let sentence = "worker/0#1 its function returned no licence";
     let mut desk = Desk::new(plan(2));
     desk.tell(Event::Boot);
     desk.tell(Event::Ready(agent(1)));
@@ -141,7 +141,7 @@ fn a_function_that_returns_an_error_fails_the_start_of_a_ready_member_too() {
     assert_eq!(
         desk.tell(Event::Exception(worker(0, 1), returned())),
         [
-            "worker/0#1: the role function returned: no licence -> the start has failed",
+            "worker/0#1: its function returned no licence -> the start has failed",
             "terminate worker/0#1 5s",
             "terminate worker/1#1 5s",
         ]

@@ -166,7 +166,10 @@ pub async fn act(cx: Context, script: String) -> hatchery::Result<()> {
                 say(&cx, "is stopping");
             }
             "cluster" => {
-                cx.cluster_ready().await;
+                if !cx.cluster_ready().await {
+                    say(&cx, "knows that the cluster will not be ready");
+                    return Ok(());
+                }
                 say(&cx, "knows that the cluster is ready");
             }
             "cleanup" => cleanup = Some(Cleanup(cx.clone())),
