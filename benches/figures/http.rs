@@ -6,11 +6,11 @@ use crate::load::{self, Connections};
 use crate::measure::Comparison;
 use crate::programs::{Programs, Running, Side};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 9;
 
 /// A round is so many bursts of each side in turn, short enough that whoever else uses the machine disturbs all alike.
-const BURSTS: usize = 9;
-const BURST: Duration = Duration::from_millis(300);
+const BURSTS: usize = 24;
+const BURST: Duration = Duration::from_millis(150);
 const WARM_UP: Duration = Duration::from_millis(500);
 const CONNECTIONS: usize = 64;
 

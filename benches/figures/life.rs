@@ -12,7 +12,7 @@ use crate::programs::{Programs, Running, Side};
 /// `kill -9` of the only worker to the first answer of its successor. The figure of a round is the median of its kills.
 pub(crate) fn respawn(programs: &Programs) {
     const ROUNDS: usize = 7;
-    const KILLS: usize = 15;
+    const KILLS: usize = 31;
     let (by_hand, hatchery) = (programs.start(Side::ByHand, 1), programs.start(Side::Hatchery, 1));
     let mut times = Comparison::default();
     for _ in 0..ROUNDS {
