@@ -184,3 +184,34 @@ impl FuturesStream for Listener {
         self.poll_accept(cx).map(|stream| stream.map(Ok))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{Incarnation, Role, Slot};
+    use crate::transport::{Directory, Limits};
+
+    #[tokio::test]
+    async fn a_sweep_passes_over_a_connection_that_was_reset_and_then_refuses() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        socket.set_nonblocking(true).expect("a socket");
+        let address = socket.local_addr().expect("it is bound");
+        let directory = Arc::new(Directory::new([(Role::WORKER, 1)]));
+        let id = Slot::worker(0).member(Incarnation::FIRST);
+        let (member, _events) =
+            Member::new(id, directory, Limits { payload: 1_000 }, tokio::runtime::Handle::current());
+        let mut listener = Listener::open(socket.into(), &member).expect("a reactor");
+        member.gate.pause_at_once();
+        let gone = std::net::TcpStream::connect(address).expect("it listens");
+        // Dropped, it resets.
+        socket2::Socket::from(gone).set_linger(Some(Duration::ZERO)).expect("a socket");
+        let waits = std::net::TcpStream::connect(address).expect("it listens");
+        member.gate.close(Position::Sweeping);
+        let accepted = listener.accept().await.expect("the one that waits");
+        let expected = waits.local_addr().expect("it is connected");
+        assert_eq!(accepted.peer_addr(), &PeerAddr::Tcp(expected));
+        assert!(listener.accept().await.is_none());
+        let refused = std::net::TcpStream::connect(address).expect_err("nobody accepts any more");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}

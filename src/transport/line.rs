@@ -291,6 +291,16 @@ mod tests {
         assert!(frames[4].1[35..].iter().all(|&byte| byte == 2) && frames[4].1.len() == 100_035);
     }
 
+    #[test]
+    fn verdicts_that_wait_are_one_however_many_exceptions_there_were() {
+        let line = Line::default();
+        (0..1_000).for_each(|_| line.stay());
+        let kinds: Vec<_> = Frames(&line.queued()).map(|(header, _)| header.kind).collect();
+        assert_eq!(kinds, [Kind::Stay]);
+        line.control(|out| out.extend([0; 100]));
+        assert_eq!(line.control_backlog(), 100);
+    }
+
     #[tokio::test]
     async fn control_does_not_go_between_a_head_and_its_payload() {
         let line = Line::default();
