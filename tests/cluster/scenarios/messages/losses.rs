@@ -128,6 +128,7 @@ pub(super) async fn storm(cx: Context) -> hatchery::Result<()> {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             }
+            say(&cx, "has sent its numbers");
             for index in [2, 3] {
                 while messenger.call_within::<()>(SOON, Slot::worker(index), "all?", &()).await.is_err() {}
             }
