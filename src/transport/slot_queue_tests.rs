@@ -1,176 +1,23 @@
 //! What becomes of a message, row by row, and at random with every frame counted.
 
-use std::cell::RefCell;
+mod desk;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::account::{Account, charge};
+use super::account::Account;
 use super::books::{Books, OpenCalls};
 use super::control::{Ack, Span, read_credits};
 use super::frame::{self, Frames};
 use super::header::{Address, Class, Header, Kind, Lane, WireError};
-use super::line::Line;
-use super::reason::{Outcome, Reason};
-use super::returns::Effect;
+use super::reason::Reason;
 use super::run::Run;
-use super::slot_queue::SlotQueue;
 use crate::identity::{Incarnation, MemberId, Slot};
 
-/// Room for eight of the smallest frames.
-const WINDOW: u32 = 8 * 128;
-
-fn member(slot: Slot, incarnation: u32) -> MemberId {
-    slot.member(Incarnation::new(incarnation))
-}
-
-fn agent() -> MemberId {
-    member(Slot::agent(), 1)
-}
-
-fn worker(incarnation: u32) -> MemberId {
-    member(Slot::worker(0), incarnation)
-}
-
-/// A run of frames with these numbers.
-fn frames(kind: Kind, from: MemberId, to: impl Into<Address>, numbers: &[u32]) -> Run {
-    let (to, mut bytes, mut charged) = (to.into(), BytesMut::new(), 0);
-    for &correlation in numbers {
-        let header = Header { to, from: from.into(), correlation, detail: 1_000, ..Header::bare(kind) };
-        frame::put(&mut bytes, header, "act", &correlation.to_le_bytes());
-        charged += charge(&Header { action_len: 3, payload_len: 4, ..header });
-    }
-    Run {
-        bytes: bytes.freeze(),
-        frames: numbers.len() as u32,
-        charge: charged,
-        lane: kind.lane().expect("it has a lane"),
-        class: Class::Direct,
-        from,
-        only: None,
-        calls: kind == Kind::Call,
-    }
-}
-
-fn message(numbers: &[u32]) -> Run {
-    frames(Kind::Message, agent(), Slot::worker(0), numbers)
-}
-
-fn only(run: Run, id: MemberId) -> Run {
-    Run { only: Some(id.incarnation()), ..run }
-}
-
-/// The queue of worker/0, its links, and what it had told to others.
-struct Desk {
-    queue: SlotQueue,
-    lines: HashMap<MemberId, Arc<Line>>,
-    /// What was written to each, and not looked at.
-    written: RefCell<HashMap<MemberId, Vec<u8>>>,
-    /// How many messages each has acknowledged.
-    acked: HashMap<MemberId, u64>,
-    now: Instant,
-    out: Vec<Effect>,
-}
-
-impl Desk {
-    fn new() -> Desk {
-        let queue = SlotQueue::new(Slot::worker(0), WINDOW);
-        let now = crate::process::clock::now();
-        let (lines, written, acked, out) = Default::default();
-        Desk { queue, lines, written, acked, now, out }
-    }
-
-    /// With a process that is ready.
-    fn ready() -> Desk {
-        let mut desk = Desk::new();
-        desk.open(1);
-        desk.admit(1);
-        desk
-    }
-
-    fn open(&mut self, incarnation: u32) {
-        let line = Arc::new(Line::default());
-        self.lines.insert(worker(incarnation), line.clone());
-        self.queue.open(worker(incarnation), line, Arc::default());
-    }
-
-    fn admit(&mut self, incarnation: u32) {
-        self.queue.admit(worker(incarnation), self.now, &mut self.out);
-    }
-
-    fn arrive(&mut self, run: Run) {
-        self.queue.arrive(run, self.now, &mut self.out);
-    }
-
-    fn ack(&mut self, incarnation: u32, messages: u32, answers: u32) {
-        let first = self.acked.entry(worker(incarnation)).or_default();
-        let span = Span { first: *first, count: messages };
-        *first += u64::from(messages);
-        let messages = if messages > 0 { vec![span] } else { Vec::new() };
-        self.try_ack(incarnation, &Ack { messages, answers }).expect("so many were passed on");
-    }
-
-    fn try_ack(&mut self, incarnation: u32, ack: &Ack) -> Result<(), WireError> {
-        self.write(incarnation);
-        self.queue.ack(worker(incarnation), ack, self.now, &mut self.out)
-    }
-
-    /// Writes what is queued.
-    fn write(&self, incarnation: u32) {
-        let id = worker(incarnation);
-        self.written.borrow_mut().entry(id).or_default().extend(self.lines[&id].queued());
-    }
-
-    /// The kinds and numbers of the frames that were passed on since the last look.
-    fn passed(&self, incarnation: u32) -> Vec<(Kind, u32)> {
-        self.write(incarnation);
-        let bytes = self.written.borrow_mut().remove(&worker(incarnation)).unwrap_or_default();
-        Frames(&bytes).filter(|(header, _)| header.kind != Kind::Credit).map(|(h, _)| (h.kind, h.correlation)).collect()
-    }
-
-    fn messages(&self, incarnation: u32) -> Vec<u32> {
-        self.passed(incarnation).into_iter().map(|(_, number)| number).collect()
-    }
-
-    /// What came back to senders: number, reason, whether it may have been seen, and the refund.
-    fn returned(&mut self) -> Vec<(u32, Reason, bool, Option<u32>)> {
-        let mut back = Vec::new();
-        self.out.retain(|effect| match effect {
-            Effect::Return { run, refund, .. } => {
-                for (header, frame) in Frames(&run.bytes) {
-                    let (number, reason) = match header.kind {
-                        Kind::Reply => match Outcome::from_detail(header.detail) {
-                            Some(Outcome::Undelivered(reason)) => (header.correlation, reason),
-                            other => panic!("{other:?}"),
-                        },
-                        _ => {
-                            let payload = &frame[frame::payload_start(&header)..];
-                            let number = payload.try_into().map_or(0, u32::from_le_bytes);
-                            (number, Reason::from_number(header.detail).expect("a reason"))
-                        }
-                    };
-                    back.push((number, reason, header.flags.perhaps_seen, refund.map(|(_, charge)| charge)));
-                }
-                false
-            }
-            Effect::Credit { .. } => true,
-        });
-        back
-    }
-
-    /// The credit that went back to senders since the last look.
-    fn credited(&mut self) -> u32 {
-        let credited = self.out.iter().map(|effect| match effect {
-            Effect::Credit { charge, .. } => *charge,
-            Effect::Return { .. } => 0,
-        });
-        let sum = credited.sum();
-        self.out.retain(|effect| matches!(effect, Effect::Return { .. }));
-        sum
-    }
-}
+use self::desk::{Desk, WINDOW, agent, frames, member, message, only, worker};
 
 #[test]
 fn messages_wait_until_a_process_is_ready_and_survive_the_one_they_waited_for() {
@@ -480,13 +327,6 @@ fn no_message_is_lost_or_doubled_whatever_happens() {
         assert_eq!(tally.delivered + tally.returned + tally.queued, sent, "seed {seed}: {tally:?}");
         // A call that a dead callee had acknowledged was delivered, and has an answer all the same.
         assert!(back >= tally.returned, "seed {seed}: {back} came back of {tally:?}");
-    }
-}
-
-impl Desk {
-    /// Whether the queue still knows this process.
-    fn queue_has(&mut self, incarnation: u32) -> bool {
-        self.queue.knows(worker(incarnation))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use libtest_mimic::Trial;
 
-use crate::harness::{is_alive, probe, until, until_gone, web};
+use crate::harness::{is_alive, probe, proc_status, until, until_gone, web};
 use crate::{http, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         trial("every exception of a worker that is ready leads to a successor", every_worker_exception),
         trial("a further exception ends the one that was draining", one_after_another),
         trial("a worker over its limit stays in service and says so", over_the_limit),
+        trial("one that reports without pause costs neither itself nor the master more than a little", without_pause),
         trial("a contained panic is nobody's exception", contained),
         trial("an agent that returns an error is restarted, one that returns lives for its handlers", agent_returns),
         trial("a worker that returns leaves with 0 and is replaced", worker_returns),
@@ -162,6 +163,18 @@ fn over_the_limit() {
     assert!(is_alive(stays));
     assert_eq!(cluster.stop().code(), Some(0));
     assert_eq!(cluster.count("worker/0#4"), 0);
+}
+
+fn without_pause() {
+    let mut cluster = probe("ready reports:600000 stopping", "ready stopping").spawn();
+    let agent = cluster.pid_of("agent/0#1");
+    cluster.said("agent/0#1 has reported");
+    for pid in [agent, cluster.master()] {
+        let peak = &proc_status(pid).expect("it runs")["VmHWM"];
+        let kib: u64 = peak.split(' ').next().and_then(|kib| kib.parse().ok()).expect("a number of KiB");
+        assert!(kib < 32 * 1024, "{pid}: {peak}");
+    }
+    assert_eq!(cluster.stop().code(), Some(0));
 }
 
 fn contained() {

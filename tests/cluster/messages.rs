@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         trial("while receivers are killed every message arrives or comes back, none twice", storm),
         trial("P09: what a member said before its end is heard before its end", said_before_the_end),
         trial("scenario 14: a handler of the agent that fails is logged, and the agent stays", failing_handlers),
+        trial("random messages go round a worker that has stopped", detour),
         trial("a caller that has stopped reading holds up nobody else, and no stop", deaf),
         trial("the web example sends by every verb, and says what went wrong", web_example),
     ]
@@ -172,6 +173,13 @@ fn said_before_the_end() {
     assert!(exit.contains("exited with code 3"), "{exit}");
     arrived(&cluster, "agent/0#1", &(0..100).collect::<Vec<u32>>());
     cluster.said("worker/0#2 cluster is ready");
+    assert_eq!(cluster.stop().code(), Some(0));
+}
+
+fn detour() {
+    let mut cluster = case("detour");
+    cluster.said("agent/0#1 all is well");
+    send(cluster.pid_of("worker/0#1"), Signal::SIGKILL);
     assert_eq!(cluster.stop().code(), Some(0));
 }
 

@@ -39,6 +39,7 @@ enum Case {
     LastWords,
     Handlers,
     Deaf,
+    Detour,
 }
 
 /// The limit of a payload in all cases.
@@ -66,6 +67,7 @@ pub fn cluster(Options { case }: Options) -> Hatchery {
         }),
         Case::LastWords => plan.agent(order::numbers).workers(1, losses::last_words),
         Case::Handlers => plan.agent(handlers::failing_agent).workers(1, handlers::failing_worker),
+        Case::Detour => plan.agent(verbs::detour).workers(2, verbs::idle),
         Case::Deaf => plan.agent(losses::deaf_agent).workers(2, losses::deaf_worker),
     }
 }

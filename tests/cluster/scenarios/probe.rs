@@ -188,6 +188,13 @@ pub async fn act(cx: Context, script: String) -> hatchery::Result<()> {
             "quiet-panic" => std::panic::resume_unwind(Box::new(what.to_owned())),
             "own-hook" => std::panic::set_hook(Box::new(|_| {})),
             "report" => cx.report_exception(what),
+            "reports" => {
+                for _ in 0..number() {
+                    cx.report_exception("again and again, and each time with a text that takes its place in memory");
+                    tokio::task::yield_now().await;
+                }
+                say(&cx, "has reported");
+            }
             "exit" => std::process::exit(number() as i32),
             "abort" => std::process::abort(),
             "abort-on-panic" => std::panic::set_hook({

@@ -210,8 +210,10 @@ pub(super) async fn last_words(cx: Context) -> hatchery::Result<()> {
         for number in 0..100u32 {
             messenger.to_agent("number", &number).await?;
         }
-        // The runtime has only this to do: what was said is in the socket now.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Whoever writes to the link has its turn in between, and the socket has room for all of it.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
         std::process::exit(3);
     }
     live(cx, async { Ok::<_, SendError>(()) }).await

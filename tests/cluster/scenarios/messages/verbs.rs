@@ -67,6 +67,30 @@ pub(super) async fn dice_worker(cx: Context) -> hatchery::Result<()> {
     live(cx, async { Ok::<_, SendError>(()) }).await
 }
 
+// Random messages while one of two workers is stopped: more than all that may wait for it.
+
+pub(super) async fn idle(cx: Context) -> hatchery::Result<()> {
+    begin(&cx);
+    cx.messenger().on("any", |_: Message<u32>| {});
+    cx.ready();
+    live(cx, async { Ok::<_, SendError>(()) }).await
+}
+
+pub(super) async fn detour(cx: Context) -> hatchery::Result<()> {
+    begin(&cx);
+    let messenger = cx.messenger();
+    cx.ready();
+    cx.cluster_ready().await;
+    let roster = cx.members().await.current();
+    let pid = roster.of(Role::WORKER).next().and_then(|member| member.pid).expect("it is ready");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGSTOP)?;
+    for number in 0..100_000u32 {
+        messenger.to_random("any", &number).await?;
+    }
+    say(&cx, "all is well");
+    live(cx, async { Ok::<_, SendError>(()) }).await
+}
+
 // Every verb, and what it says when it is used wrongly.
 
 pub(super) async fn verbs_worker(cx: Context) -> hatchery::Result<()> {
