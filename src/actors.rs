@@ -17,6 +17,7 @@ mod journal;
 mod link;
 mod master;
 mod messages;
+mod observe;
 mod perform;
 mod process;
 mod routes;

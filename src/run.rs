@@ -71,6 +71,7 @@ async fn attend(
         blueprint: Arc::new(blueprint),
         backend: Arc::new(nursery.clone()),
         seed: seed()?,
+        observers: Vec::new(),
         finished,
     };
     let (master, _) = Master::spawn(None, Master, arguments).await.map_err(io::Error::other)?;

@@ -12,6 +12,7 @@ use super::blueprint::Blueprint;
 use super::board::Board;
 use super::journal;
 use super::messages::{MasterMsg, SlotMsg};
+use super::observe::Observe;
 use super::perform::perform;
 use super::routes::Routes;
 use super::slot::{SlotActor, SlotArguments};
@@ -27,6 +28,8 @@ pub(crate) struct MasterArguments {
     pub(crate) blueprint: Arc<Blueprint>,
     pub(crate) backend: Arc<dyn ProcessBackend>,
     pub(crate) seed: u64,
+    /// Those who are told of every step.
+    pub(crate) observers: Vec<Arc<dyn Observe>>,
     /// Where the end is told.
     pub(crate) finished: oneshot::Sender<Outcome>,
 }
@@ -39,6 +42,7 @@ pub(crate) struct MasterState {
     timer: watch::Sender<Option<Instant>>,
     /// Those who watch will be told.
     publishing: bool,
+    observers: Vec<Arc<dyn Observe>>,
     finished: Option<oneshot::Sender<Outcome>>,
 }
 
@@ -49,7 +53,7 @@ impl Master {
         myself: ActorRef<MasterMsg>,
         arguments: MasterArguments,
     ) -> Result<MasterState, ActorProcessingErr> {
-        let MasterArguments { plan, blueprint, backend, seed, finished } = arguments;
+        let MasterArguments { plan, blueprint, backend, seed, observers, finished } = arguments;
         let mut slots = BTreeMap::new();
         for slot in plan.roles().iter().flat_map(|role| role.slots()) {
             let seed = seed ^ (u64::from(slot.role().rank()) << 32) ^ (u64::from(slot.index()) << 40);
@@ -70,8 +74,9 @@ impl Master {
         tokio::spawn(ring(timer.subscribe(), myself.clone()));
         let finished = Some(finished);
         let supervisor = Supervisor::new(plan, seed);
+        let started = clock::now();
         let mut state =
-            MasterState { supervisor, started: clock::now(), routes, board, timer, publishing: false, finished };
+            MasterState { supervisor, started, routes, board, timer, publishing: false, observers, finished };
         state.handle(Event::Boot, &myself);
         Ok(state)
     }
@@ -95,6 +100,7 @@ impl Master {
             }
             MasterMsg::Started(id, pid) => {
                 journal::started(id, pid);
+                state.observers.iter().for_each(|observer| observer.started(state.now(), id, pid));
                 state.board.started(id, pid);
                 state.publish(&myself);
             }
@@ -142,9 +148,13 @@ impl MasterState {
     }
 
     fn handle(&mut self, event: Event, myself: &ActorRef<MasterMsg>) {
-        let now = clock::now();
+        let now = self.now();
         let mut touched: BTreeSet<Slot> = member(&event).map(MemberId::slot).into_iter().collect();
-        let actions = self.supervisor.handle(event, Moment::from_start(now - self.started));
+        let told = (!self.observers.is_empty()).then(|| event.clone());
+        let actions = self.supervisor.handle(event, now);
+        if let Some(event) = told {
+            self.observers.iter().for_each(|observer| observer.step(now, &event, actions.as_slice(), &self.supervisor));
+        }
         for action in actions {
             touched.extend(super::perform::slot(&action));
             if let Some(outcome) = perform(action, &self.routes, &mut self.board) {

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-/// The present.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
+/// The present, by the clock of the runtime that this is called in: where a test has paused it, that of the test. Outside
+/// of a runtime, by the system's.
 pub(crate) fn now() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
 }

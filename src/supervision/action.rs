@@ -21,6 +21,11 @@ impl Actions {
     pub fn iter(&self) -> impl Iterator<Item = &Action> {
         self.0.iter()
     }
+
+    /// The same as a slice.
+    pub fn as_slice(&self) -> &[Action] {
+        &self.0
+    }
 }
 
 impl IntoIterator for Actions {
