@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  Master          the core, its one timer, the board of who is who
+//!   ├─ DeskActor   the master's own place among the members, for a program that embeds it
 //!   └─ SlotActor   one per slot, outlives its processes: what waits for them
 //!       └─ ProcessActor   one per process: its link, its orders, its end
 //! ```
@@ -12,6 +13,7 @@
 
 mod blueprint;
 mod board;
+mod desk;
 mod facts;
 mod journal;
 mod link;
@@ -24,5 +26,6 @@ mod routes;
 mod slot;
 
 pub(crate) use blueprint::{Blueprint, RoleBlueprint};
+pub(crate) use desk::{Chair, Desk};
 pub(crate) use master::{Master, MasterArguments};
 pub(crate) use messages::MasterMsg;

@@ -21,6 +21,9 @@ impl Role {
     pub const AGENT: Role = Role { rank: 0, name: "agent" };
     /// Those who serve.
     pub const WORKER: Role = Role { rank: 128, name: "worker" };
+    /// The master itself, for those who write to the program in which it runs. No role of the plan: nobody is started for
+    /// it, and no group or random message reaches it.
+    pub const MASTER: Role = Role { rank: u8::MAX, name: "master" };
 
     pub(crate) const fn new(rank: u8, name: &'static str) -> Role {
         Role { rank, name }
@@ -101,6 +104,12 @@ impl Slot {
     /// The `index`th worker.
     pub const fn worker(index: u16) -> Slot {
         Slot::new(Role::WORKER, index)
+    }
+
+    /// The master's place. Who writes there reaches the handlers of the program in which the master runs, if it takes
+    /// part; otherwise nobody has a handler there.
+    pub const fn master() -> Slot {
+        Slot::new(Role::MASTER, 0)
     }
 
     /// The role that this slot belongs to.

@@ -49,6 +49,8 @@ mod actors;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod context;
+#[cfg_attr(not(test), expect(dead_code, reason = "asked for by the handle of a cluster that is embedded"))]
+mod deputy;
 mod error;
 mod hatchery;
 pub mod identity;

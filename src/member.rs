@@ -16,6 +16,7 @@ mod enter;
 mod gate;
 mod life;
 mod link;
+mod resident;
 mod shared;
 mod undelivered;
 

@@ -158,9 +158,8 @@ impl Messenger {
             None => (name, None),
         };
         let (role, index) = slot.split_once('/').ok_or_else(unknown)?;
-        let role = self.role(role).map_err(|_| unknown())?;
         let index = index.parse().map_err(|_| unknown())?;
-        let slot = self.member.directory.slot(role.rank(), index).ok_or_else(unknown)?;
+        let slot = self.member.directory.slot_named(role, index).ok_or_else(unknown)?;
         match incarnation.map(str::parse) {
             None => Ok(slot.into()),
             Some(Ok(number)) if number > 0 => Ok(slot.member(crate::identity::Incarnation::new(number)).into()),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
 
-use crate::actors::{Blueprint, Master, MasterArguments, MasterMsg};
+use crate::actors::{Blueprint, Desk, Master, MasterArguments, MasterMsg};
 use crate::process::signals::{MasterSignals, Wish};
 use crate::process::{self, Address, Bound, Nursery, ProcessBackend, adopt_descendants, have_descriptors};
 use crate::supervision::{Cause, Exit, Outcome, Plan, Urgency, Verdict};
@@ -72,6 +72,7 @@ async fn attend(
         backend: Arc::new(nursery.clone()),
         seed: seed()?,
         observers: Vec::new(),
+        desk: Desk::unused(),
         finished,
     };
     let (master, _) = Master::spawn(None, Master, arguments).await.map_err(io::Error::other)?;

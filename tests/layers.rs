@@ -13,6 +13,7 @@ const STOREYS: &[&[&str]] = &[
     &["supervision", "process", "transport"],
     &["actors", "member"],
     &["messenger", "listener", "run"],
+    &["deputy"],
     &["context"],
     &["axum", "hatchery"],
     &["lib"],

@@ -15,7 +15,7 @@ use super::routes::Routes;
 use crate::identity::MemberId;
 use crate::process::{Exit, ExitRecord, ExitStatus, LinkRead};
 use crate::supervision::{Dice, LinkError};
-use crate::transport::{Destination, Said, Session};
+use crate::transport::{Account, Destination, Run, Said, Session};
 
 /// How much is read at once: more than a socket buffer holds.
 const READ: usize = 256 * 1024;
@@ -93,7 +93,7 @@ impl Listening {
                         for said in digest.said {
                             self.pass_on(said, reports).await;
                         }
-                        self.route(digest.runs, digest.group_charge).await;
+                        route(&self.routes, self.id, digest.runs, digest.group_charge).await;
                         true
                     }
                     Err(error) => {
@@ -126,20 +126,19 @@ impl Listening {
         }
     }
 
-    async fn route(&mut self, runs: Vec<(Destination, crate::transport::Run)>, group_charge: u32) {
-        for (destination, run) in runs {
-            self.routes.deliver(destination, run);
-        }
-        if group_charge > 0 {
-            let account = crate::transport::Account::Group;
-            let to = self.id;
-            self.routes.tell(to.slot(), SlotMsg::Credit { to, account, charge: group_charge });
-            // Its copies are with many: they are dealt with before more of them are made.
-            tokio::task::yield_now().await;
-        }
-    }
-
     fn lost(&self, error: LinkError) {
         let _ = self.process.cast(ProcessMsg::LinkLost(error));
+    }
+}
+
+/// Sends what `from` has sent on its way.
+pub(super) async fn route(routes: &Routes, from: MemberId, runs: Vec<(Destination, Run)>, group_charge: u32) {
+    for (destination, run) in runs {
+        routes.deliver(destination, run);
+    }
+    if group_charge > 0 {
+        routes.tell(from.slot(), SlotMsg::Credit { to: from, account: Account::Group, charge: group_charge });
+        // Its copies are with many: they are dealt with before more of them are made.
+        tokio::task::yield_now().await;
     }
 }

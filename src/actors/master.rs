@@ -10,13 +10,14 @@ use tokio::sync::{oneshot, watch};
 
 use super::blueprint::Blueprint;
 use super::board::Board;
+use super::desk::{Desk, DeskActor, DeskArguments};
 use super::journal;
 use super::messages::{MasterMsg, SlotMsg};
 use super::observe::Observe;
 use super::perform::perform;
 use super::routes::Routes;
 use super::slot::{SlotActor, SlotArguments};
-use crate::identity::{MemberId, Slot};
+use crate::identity::{MemberId, Role, Slot};
 use crate::process::{ProcessBackend, clock};
 use crate::supervision::{Dice, Event, Moment, Outcome, Plan, Reason, Supervisor, Verdict};
 
@@ -30,6 +31,8 @@ pub(crate) struct MasterArguments {
     pub(crate) seed: u64,
     /// Those who are told of every step.
     pub(crate) observers: Vec<Arc<dyn Observe>>,
+    /// Where the program in which it runs takes part, if it does.
+    pub(crate) desk: Desk,
     /// Where the end is told.
     pub(crate) finished: oneshot::Sender<Outcome>,
 }
@@ -53,7 +56,7 @@ impl Master {
         myself: ActorRef<MasterMsg>,
         arguments: MasterArguments,
     ) -> Result<MasterState, ActorProcessingErr> {
-        let MasterArguments { plan, blueprint, backend, seed, observers, finished } = arguments;
+        let MasterArguments { plan, blueprint, backend, seed, observers, desk, finished } = arguments;
         let mut slots = BTreeMap::new();
         for slot in plan.roles().iter().flat_map(|role| role.slots()) {
             let seed = seed ^ (u64::from(slot.role().rank()) << 32) ^ (u64::from(slot.index()) << 40);
@@ -68,8 +71,16 @@ impl Master {
             slots.insert(slot, actor);
         }
         let board = Board::new(slots.keys().copied());
-        let routes = Arc::new(Routes::new(slots));
+        let arguments = DeskArguments {
+            desk,
+            directory: blueprint.directory.clone(),
+            limits: blueprint.limits,
+            dice: Dice::seeded(seed ^ u64::from(Role::MASTER.rank()) << 32),
+        };
+        let (desk, _) = DeskActor::spawn_linked(None, DeskActor, arguments, myself.get_cell()).await?;
+        let routes = Arc::new(Routes::new(slots).with_desk(desk));
         routes.tell_all(|_| SlotMsg::Routes(routes.clone()));
+        routes.tell(Slot::master(), SlotMsg::Routes(routes.clone()));
         let timer = watch::Sender::new(None);
         tokio::spawn(ring(timer.subscribe(), myself.clone()));
         let finished = Some(finished);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::DuplexStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::routes::Routes;
@@ -67,6 +68,8 @@ pub(crate) enum SlotMsg {
     Down(MemberId, Result<Exit, String>),
     /// The end of a process whose own actor is not there to tell of it.
     Unattended(MemberId, ExitRecord),
+    /// To the master's own place: the program in which the master runs takes part, over this link.
+    Occupy(DuplexStream),
 }
 
 /// The way to a process.

@@ -17,6 +17,8 @@ use crate::transport::{Destination, Effect, Run};
 #[derive(Debug)]
 pub(crate) struct Routes {
     slots: BTreeMap<Slot, Place>,
+    /// The master's own place, which is no group's and no choice of the dice.
+    desk: Option<ActorRef<SlotMsg>>,
     ready: watch::Sender<Arc<Ready>>,
 }
 
@@ -48,17 +50,26 @@ impl Ready {
 impl Routes {
     pub(crate) fn new(slots: BTreeMap<Slot, ActorRef<SlotMsg>>) -> Routes {
         let place = |(slot, actor)| (slot, Place { actor, crowded: AtomicBool::new(false) });
-        Routes { slots: slots.into_iter().map(place).collect(), ready: watch::Sender::default() }
+        Routes { slots: slots.into_iter().map(place).collect(), desk: None, ready: watch::Sender::default() }
+    }
+
+    /// The same with the master's own place.
+    pub(crate) fn with_desk(self, desk: ActorRef<SlotMsg>) -> Routes {
+        Routes { desk: Some(desk), ..self }
     }
 
     /// Tells the actor of a slot. One that has failed has ended the cluster: nobody hears this any more.
     pub(crate) fn tell(&self, slot: Slot, message: SlotMsg) {
-        if let Some(place) = self.slots.get(&slot) {
-            let _ = place.actor.cast(message);
+        let actor = match self.slots.get(&slot) {
+            Some(place) => Some(&place.actor),
+            None => self.desk.as_ref().filter(|_| slot == Slot::master()),
+        };
+        if let Some(actor) = actor {
+            let _ = actor.cast(message);
         }
     }
 
-    /// Tells the actors of all slots.
+    /// Tells the actors of all slots of the plan.
     pub(crate) fn tell_all(&self, message: impl Fn(Slot) -> SlotMsg) {
         for &slot in self.slots.keys() {
             self.tell(slot, message(slot));

@@ -99,6 +99,8 @@ impl SlotActor {
             SlotMsg::Roster(id, frame) => state.queue.roster(id, frame, clock::now(), &mut out),
             SlotMsg::Down(id, end) => state.actor_ended(id, end, &mut out),
             SlotMsg::Unattended(id, record) => state.ended(id, facts::exit(record, None), &mut out),
+            // A place of the plan is filled by processes.
+            SlotMsg::Occupy(_) => {}
         }
         state.routes.carry_out(out);
         state.routes.set_crowded(state.arguments.slot, state.queue.is_crowded());

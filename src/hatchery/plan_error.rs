@@ -15,6 +15,9 @@ pub enum PlanError {
     /// The name of a role cannot be used: it is empty, too long, or has characters that addresses are made of.
     #[error("role {0:?} cannot be called so: use letters, digits, '-' and '_', 64 at most")]
     BadName(String),
+    /// A role was given the name of the master.
+    #[error("no role can be called {0:?}: that is the name of the process above them")]
+    Reserved(String),
     /// A setting was made for a role that is not declared.
     #[error("there are settings for role {0}, which is not declared")]
     NoSuchRole(String),

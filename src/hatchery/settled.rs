@@ -68,6 +68,9 @@ fn rank(declared: Vec<Declared>) -> Result<Vec<(Role, Declared)>, PlanError> {
         if !is_plain || declared.name.is_empty() || declared.name.len() > 64 {
             return Err(PlanError::BadName(declared.name));
         }
+        if declared.name == Role::MASTER.name() {
+            return Err(PlanError::Reserved(declared.name));
+        }
         if ranked.iter().any(|(role, _)| role.name() == declared.name) {
             return Err(PlanError::Twice(declared.name));
         }
@@ -222,6 +225,7 @@ mod tests {
             (plan().agent(role), "role agent is declared twice"),
             (plan().role("a/b", 1, role), "role \"a/b\" cannot be called so"),
             (plan().role("", 1, role), "role \"\" cannot be called so"),
+            (plan().role("master", 1, role), "no role can be called \"master\""),
             (plan().tune("mailer", |_| {}), "there are settings for role mailer, which is not declared"),
             (plan().orphan_grace(Duration::ZERO), "orphan_grace is 0 s"),
             (

@@ -155,6 +155,12 @@ impl Dispatch {
         let _ = action.queue.send(delivery);
     }
 
+    /// Nothing more will come, and whoever has registered is let go.
+    pub(crate) fn close(&self) {
+        let actions = std::mem::take(&mut *self.actions());
+        drop(actions);
+    }
+
     fn action(&self, member: &Arc<Member>, name: &str) -> Arc<Action> {
         let mut actions = self.actions();
         if let Some(action) = actions.get(name) {

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::header::{Address, Named};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 
-/// The roles in their order, with their counts. The same in every process of a cluster.
+/// The roles in their order, with their counts. The same in every process of a cluster. The master's place is in every
+/// one, and its role in none: it can be written to, and is nobody's sibling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Directory {
     roles: Vec<(Role, u16)>,
@@ -35,8 +36,17 @@ impl Directory {
     }
 
     pub(crate) fn slot(&self, rank: u8, index: u16) -> Option<Slot> {
+        if rank == Role::MASTER.rank() {
+            return (index == 0).then_some(Slot::master());
+        }
         let (role, count) = self.roles.iter().find(|(role, _)| role.rank() == rank)?;
         (index < *count).then_some(Slot::new(*role, index))
+    }
+
+    /// The slot that is called so, as in `worker/2`.
+    pub(crate) fn slot_named(&self, role: &str, index: u16) -> Option<Slot> {
+        let role = if role == Role::MASTER.name() { Role::MASTER } else { self.role_named(role)? };
+        self.slot(role.rank(), index)
     }
 
     /// The member that `address` names, whether or not it ever was.
