@@ -1,5 +1,6 @@
 //! The plan of a cluster, written down by its user, and what becomes of it: a master, or one of its members.
 
+mod enter;
 mod plan_error;
 mod role;
 mod settled;
@@ -8,19 +9,15 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actors::Blueprint;
 use crate::context::Context;
 use crate::error::{BoxError, chain};
 use crate::identity::Role;
 use crate::listener::Sharing;
 use crate::member::{self, Inside, RoleFn};
-use crate::process::{self, Address, settle};
+use crate::process::{self, Address};
 use crate::run;
-use crate::supervision::Plan;
-use crate::transport::{Directory, Limits};
 
 /// As many workers as this process may use cores: what the cpuset and the quota of its control group leave of the
 /// machine's.
@@ -28,9 +25,9 @@ pub fn per_core() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+pub use self::enter::{EnterError, enter};
 pub use self::plan_error::PlanError;
 pub use self::role::RoleSettings;
-use self::settled::{Settled, Settlement};
 
 /// The plan of a cluster: its roles, its listeners, its limits.
 ///
@@ -39,6 +36,8 @@ use self::settled::{Settled, Settlement};
 #[must_use = "a plan does nothing until it is run"]
 pub struct Hatchery {
     program: String,
+    name: Option<String>,
+    adopt: bool,
     roles: Vec<Declared>,
     tuning: Vec<(String, Tune)>,
     listeners: Vec<(Option<String>, Address)>,
@@ -68,6 +67,8 @@ impl Hatchery {
         let program = Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
         Hatchery {
             program,
+            name: None,
+            adopt: false,
             roles: Vec::new(),
             tuning: Vec::new(),
             listeners: Vec::new(),
@@ -81,6 +82,25 @@ impl Hatchery {
     /// The name of the program in `ps`, in front of the slot. Default: that of the file it was started as.
     pub fn program(mut self, name: impl Into<String>) -> Hatchery {
         self.program = name.into();
+        self
+    }
+
+    /// The name of the cluster, for programs that have several: see [`enter`]. Its members read `web: worker/2@name` in
+    /// `ps`. Letters, digits, `-` and `_`, 64 at most.
+    pub fn name(mut self, name: impl Into<String>) -> Hatchery {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Has the kernel hand to this process what members leave behind when they end (`PR_SET_CHILD_SUBREAPER`), when the
+    /// cluster is started by an embedding program. Under [`run`](Hatchery::run) that is so anyway.
+    ///
+    /// Off by default, since it is a property of the whole process: orphans of *other* children of the program would be
+    /// handed to it too, and are its own to reap. Without it those who left a member's process group are searched for on
+    /// the whole machine when the member has died, and ended; that costs a reading of `/proc`, and can miss one that
+    /// forks all the time.
+    pub fn adopt_descendants(mut self, adopt: bool) -> Hatchery {
+        self.adopt = adopt;
         self
     }
 
@@ -169,8 +189,9 @@ impl Hatchery {
     /// 2 when the plan or the way it was called is at fault, 3 when it gave up. Other than for 0 it has said why on
     /// stderr, in one sentence. In a member it does not return.
     ///
-    /// TERM, INT and QUIT stop it in order; a second one, if it does not come at once, kills. Not to be called from within a tokio runtime: members
-    /// must be told apart before any thread exists.
+    /// TERM, INT and QUIT stop it in order; a second one, if it does not come at once, kills. Not to be called from within
+    /// a tokio runtime: members must be told apart before any thread exists. A program that has a runtime, and other
+    /// things to do, [`enter`](Hatchery::enter)s instead.
     pub fn run(self) -> ExitCode {
         match self.try_run() {
             Ok(code) => code,
@@ -182,30 +203,14 @@ impl Hatchery {
     }
 
     fn try_run(self) -> Result<ExitCode, RunError> {
-        let argv0 = std::env::args_os().next().unwrap_or_default();
         if tokio::runtime::Handle::try_current().is_ok() {
             return Err(RunError::InsideRuntime);
         }
-        let (program, sharing, backlog) = (self.program.clone(), self.sharing, self.backlog);
-        let (orphan_grace, limits) = (self.orphan_grace, Limits { payload: self.payload_limit });
-        let Settlement { roles, listeners } = self.settle()?;
-        let directory = Directory::new(roles.iter().map(|settled| (settled.role, settled.settings.count as u16)));
-        if settle::claimed(&argv0).is_some() {
-            let roles = roles.into_iter().map(|settled| (settled.role, settled.inside()));
-            member::enter(directory, roles.collect());
+        let settlement = self.settle()?;
+        if enter::claim().is_some() {
+            settlement.become_member();
         }
-        // One way of sharing, today: the sockets are lent as they are.
-        let Sharing::OneSocket = sharing;
-        let plan = Plan::new(roles.iter().map(Settled::plan).collect());
-        let blueprint = Blueprint {
-            program,
-            directory: Arc::new(directory),
-            limits,
-            orphan_grace,
-            listeners: Vec::new(),
-            roles: roles.into_iter().map(Settled::blueprint).collect(),
-        };
-        Ok(run::master(plan, blueprint, &listeners, backlog))
+        Ok(run::master(&settlement.cluster()))
     }
 }
 

@@ -48,8 +48,8 @@
 mod actors;
 #[cfg(feature = "axum")]
 pub mod axum;
+mod cluster;
 mod context;
-#[cfg_attr(not(test), expect(dead_code, reason = "asked for by the handle of a cluster that is embedded"))]
 mod deputy;
 mod error;
 mod hatchery;
@@ -64,9 +64,10 @@ pub mod supervision;
 mod text;
 mod transport;
 
+pub use cluster::{Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, StartError};
 pub use context::{Context, Members};
 pub use error::{BoxError, Result};
-pub use hatchery::{Hatchery, PlanError, RoleSettings, per_core};
+pub use hatchery::{EnterError, Hatchery, PlanError, RoleSettings, enter, per_core};
 pub use identity::{Incarnation, MemberId, Role, Slot};
 pub use listener::{Listener, ListenerError, LocalAddr, PeerAddr, Sharing, Stream, TokioListener};
 pub use messenger::{CallError, Message, Messenger, Reason, Recipient, Request, SendError, Target, Undelivered};
@@ -74,6 +75,9 @@ pub use process::{Address, Contained, contain, contain_future};
 pub use roster::{MemberState, MemberStatus, Roster};
 
 pub use bytes::Bytes;
+
+/// The actor library that a cluster can be part of a tree of, in the version that this crate was built with.
+pub use ractor;
 
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]

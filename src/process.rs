@@ -35,9 +35,10 @@ pub use backend::{
 pub(crate) use descendants::adopt_descendants;
 pub(crate) use descriptors::have_descriptors;
 pub use exit::{ExitRecord, ExitStatus};
-pub use listen::Address;
 pub(crate) use listen::Bound;
+pub use listen::{Address, BindError};
 pub(crate) use nursery::Nursery;
 pub use panics::{Contained, contain, contain_future};
 pub(crate) use panics::{Panicked, catch, catch_future, install_hook};
 pub(crate) use stderr::say;
+pub(crate) use ward::Orphans;

@@ -10,10 +10,12 @@ use crate::process::{Executable, SpawnSpec, settle};
 use crate::transport::{CodecError, Directory, Limits, Welcome};
 
 /// What all processes have in common, and each role for itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Blueprint {
     /// The name of the program, as `ps` shows it in front of the slot.
     pub(crate) program: String,
+    /// The name of the cluster, where a program has several.
+    pub(crate) cluster: Option<String>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) limits: Limits,
     pub(crate) orphan_grace: Duration,
@@ -23,7 +25,7 @@ pub(crate) struct Blueprint {
 }
 
 /// What the processes of one role have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RoleBlueprint {
     pub(crate) role: Role,
     pub(crate) executable: Executable,
@@ -45,7 +47,7 @@ impl Blueprint {
         };
         Ok(SpawnSpec {
             member: id,
-            title: settle::title(&self.program, id.slot()),
+            title: settle::title(&self.program, id.slot(), self.cluster.as_deref()),
             executable: role.map_or(Executable::Running, |role| role.executable.clone()),
             environment: role.map(|role| role.environment.clone()).unwrap_or_default(),
             boot: welcome.encode()?,

@@ -149,7 +149,7 @@ impl Board {
             .ok()
     }
 
-    fn roster(&self, now: Moment) -> Roster {
+    pub(crate) fn roster(&self, now: Moment) -> Roster {
         let mut members = Vec::new();
         for (slot, entry) in &self.slots {
             for (incarnation, state) in &entry.members {

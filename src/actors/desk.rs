@@ -38,11 +38,6 @@ impl Desk {
         (Desk(desk), Chair(Mutex::new(Some(chair))))
     }
 
-    /// One at which nobody will ever sit: that of a master that has its process to itself.
-    pub(crate) fn unused() -> Desk {
-        Desk::new().0
-    }
-
     /// Who sits there.
     pub(crate) const fn member() -> MemberId {
         Slot::master().member(Incarnation::FIRST)

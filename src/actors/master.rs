@@ -9,10 +9,10 @@ use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{oneshot, watch};
 
 use super::blueprint::Blueprint;
-use super::board::Board;
 use super::desk::{Desk, DeskActor, DeskArguments};
 use super::journal;
 use super::messages::{MasterMsg, SlotMsg};
+use super::notice::SharedBoard;
 use super::observe::Observe;
 use super::perform::perform;
 use super::routes::Routes;
@@ -29,6 +29,8 @@ pub(crate) struct MasterArguments {
     pub(crate) blueprint: Arc<Blueprint>,
     pub(crate) backend: Arc<dyn ProcessBackend>,
     pub(crate) seed: u64,
+    /// Where everybody may look up who is who.
+    pub(crate) board: Arc<SharedBoard>,
     /// Those who are told of every step.
     pub(crate) observers: Vec<Arc<dyn Observe>>,
     /// Where the program in which it runs takes part, if it does.
@@ -39,9 +41,8 @@ pub(crate) struct MasterArguments {
 
 pub(crate) struct MasterState {
     supervisor: Supervisor,
-    started: Instant,
     routes: Arc<Routes>,
-    board: Board,
+    board: Arc<SharedBoard>,
     timer: watch::Sender<Option<Instant>>,
     /// Those who watch will be told.
     publishing: bool,
@@ -56,7 +57,7 @@ impl Master {
         myself: ActorRef<MasterMsg>,
         arguments: MasterArguments,
     ) -> Result<MasterState, ActorProcessingErr> {
-        let MasterArguments { plan, blueprint, backend, seed, observers, desk, finished } = arguments;
+        let MasterArguments { plan, blueprint, backend, seed, board, observers, desk, finished } = arguments;
         let mut slots = BTreeMap::new();
         for slot in plan.roles().iter().flat_map(|role| role.slots()) {
             let seed = seed ^ (u64::from(slot.role().rank()) << 32) ^ (u64::from(slot.index()) << 40);
@@ -70,7 +71,6 @@ impl Master {
             let (actor, _) = SlotActor::spawn_linked(None, SlotActor, arguments, myself.get_cell()).await?;
             slots.insert(slot, actor);
         }
-        let board = Board::new(slots.keys().copied());
         let arguments = DeskArguments {
             desk,
             directory: blueprint.directory.clone(),
@@ -85,9 +85,7 @@ impl Master {
         tokio::spawn(ring(timer.subscribe(), myself.clone()));
         let finished = Some(finished);
         let supervisor = Supervisor::new(plan, seed);
-        let started = clock::now();
-        let mut state =
-            MasterState { supervisor, started, routes, board, timer, publishing: false, observers, finished };
+        let mut state = MasterState { supervisor, routes, board, timer, publishing: false, observers, finished };
         state.handle(Event::Boot, &myself);
         Ok(state)
     }
@@ -112,16 +110,17 @@ impl Master {
             MasterMsg::Started(id, pid) => {
                 journal::started(id, pid);
                 state.observers.iter().for_each(|observer| observer.started(state.now(), id, pid));
-                state.board.started(id, pid);
+                state.board.lock().started(id, pid);
                 state.publish(&myself);
             }
             MasterMsg::Watch(id) => {
-                state.board.watch(id);
-                state.board.tell(id, state.now(), &state.routes);
+                let mut board = state.board.lock();
+                board.watch(id);
+                board.tell(id, state.now(), &state.routes);
             }
             MasterMsg::Publish => {
                 state.publishing = false;
-                state.board.tell_all(state.now(), &state.routes);
+                state.board.lock().tell_all(state.now(), &state.routes);
             }
         }
         Ok(())
@@ -147,13 +146,14 @@ impl Master {
 impl MasterState {
     /// What happened is written down before what follows from it.
     fn note(&mut self, event: &Event) {
+        let mut board = self.board.lock();
         match event {
-            Event::Ready(id) => journal::ready(*id, self.board.pid(*id)),
+            Event::Ready(id) => journal::ready(*id, board.pid(*id)),
             Event::Exception(id, exception) => {
-                journal::exception(*id, self.board.pid(*id), exception);
-                self.board.exception(*id);
+                journal::exception(*id, board.pid(*id), exception);
+                board.exception(*id);
             }
-            Event::LinkLost(id, error) => journal::link_lost(*id, self.board.pid(*id), error),
+            Event::LinkLost(id, error) => journal::link_lost(*id, board.pid(*id), error),
             Event::Exited(..) | Event::Boot | Event::Stop(_) | Event::DeadlinePassed => {}
         }
     }
@@ -168,14 +168,15 @@ impl MasterState {
         }
         for action in actions {
             touched.extend(super::perform::slot(&action));
-            if let Some(outcome) = perform(action, &self.routes, &mut self.board) {
+            let finished = perform(action, &self.routes, &mut self.board.lock());
+            if let Some(outcome) = finished {
                 self.finish(outcome, myself);
             }
         }
-        let due = self.supervisor.deadline().and_then(|due| instant(self.started, due));
+        let due = self.supervisor.deadline().and_then(|due| instant(self.board.started(), due));
         self.timer.send_if_modified(|armed| std::mem::replace(armed, due) != due);
         for slot in touched {
-            self.board.update(slot, &self.supervisor);
+            self.board.lock().update(slot, &self.supervisor);
         }
         self.publish(myself);
     }
@@ -183,8 +184,9 @@ impl MasterState {
     /// Tells those who pick at random, at once, and those who watch, if anything has changed. What changes together is
     /// told together: of a start of many each would otherwise be told of each.
     fn publish(&mut self, myself: &ActorRef<MasterMsg>) {
-        if self.board.take_changed() {
-            self.routes.set_ready(self.board.ready());
+        let mut board = self.board.lock();
+        if board.take_changed() {
+            self.routes.set_ready(board.ready());
             if !std::mem::replace(&mut self.publishing, true) {
                 let _ = myself.cast(MasterMsg::Publish);
             }
@@ -192,7 +194,7 @@ impl MasterState {
     }
 
     fn now(&self) -> Moment {
-        Moment::from_start(clock::now() - self.started)
+        self.board.now()
     }
 
     fn finish(&mut self, outcome: Outcome, myself: &ActorRef<MasterMsg>) {

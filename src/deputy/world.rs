@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::Deputy;
-use crate::actors::{Blueprint, Master, MasterArguments, MasterMsg};
+use crate::actors::{Blueprint, Master, MasterArguments, MasterMsg, SharedBoard};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 use crate::member::Member;
 use crate::messenger::Messenger;
@@ -65,10 +65,13 @@ impl World {
         let (deputy, desk) = Deputy::new(directory.clone(), World::LIMITS, Handle::current());
         prepare(&deputy);
         let (finished, end) = oneshot::channel();
+        let plan = Plan::new(vec![role(Role::AGENT, 1), role(Role::WORKER, 3)]);
         let arguments = MasterArguments {
-            plan: Plan::new(vec![role(Role::AGENT, 1), role(Role::WORKER, 3)]),
+            board: Arc::new(SharedBoard::new(&plan)),
+            plan,
             blueprint: Arc::new(Blueprint {
                 program: "world".into(),
+                cluster: None,
                 directory,
                 limits: World::LIMITS,
                 orphan_grace: Duration::from_secs(5),

@@ -18,6 +18,9 @@ pub enum PlanError {
     /// A role was given the name of the master.
     #[error("no role can be called {0:?}: that is the name of the process above them")]
     Reserved(String),
+    /// The name of the cluster cannot be used, for the same reasons.
+    #[error("a cluster {0:?} cannot be called so: use letters, digits, '-' and '_', 64 at most")]
+    BadClusterName(String),
     /// A setting was made for a role that is not declared.
     #[error("there are settings for role {0}, which is not declared")]
     NoSuchRole(String),

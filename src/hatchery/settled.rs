@@ -1,16 +1,19 @@
 //! The plan of a cluster, checked before anything is bound or started.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan_error::PlanError;
 use super::role::{Choice, RoleSettings};
 use super::{Declared, Hatchery};
-use crate::actors::RoleBlueprint;
+use crate::actors::{Blueprint, RoleBlueprint};
+use crate::cluster::Cluster;
 use crate::identity::Role;
-use crate::member::{Habits, RoleFn, RoleInside};
+use crate::listener::Sharing;
+use crate::member::{self, Habits, RoleFn, RoleInside};
 use crate::process::Address;
-use crate::supervision::RolePlan;
-use crate::transport::PAYLOAD_CEILING;
+use crate::supervision::{Plan, RolePlan};
+use crate::transport::{Directory, Limits, PAYLOAD_CEILING};
 
 /// Longer than this nobody means.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -21,10 +24,49 @@ const LISTENERS: usize = 64;
 /// Ranks are a byte, and those before the workers are half of them.
 const ROLES: usize = 100;
 
-/// A plan that can be carried out: its roles in their order, and its listeners with their names.
+/// A plan that can be carried out: its roles in their order, its listeners with their names, and what holds for all.
 pub(super) struct Settlement {
     pub(super) roles: Vec<Settled>,
     pub(super) listeners: Vec<(String, Address)>,
+    pub(super) name: Option<String>,
+    program: String,
+    adopt: bool,
+    sharing: Sharing,
+    backlog: i32,
+    orphan_grace: Duration,
+    limits: Limits,
+}
+
+impl Settlement {
+    fn directory(&self) -> Directory {
+        Directory::new(self.roles.iter().map(|settled| (settled.role, settled.settings.count as u16)))
+    }
+
+    /// What becomes of it in a member.
+    pub(super) fn become_member(self) -> ! {
+        let directory = self.directory();
+        let roles = self.roles.into_iter().map(|settled| (settled.role, settled.inside()));
+        member::enter(directory, roles.collect())
+    }
+
+    /// What becomes of it in the master.
+    pub(super) fn cluster(self) -> Cluster {
+        // One way of sharing, today: the sockets are lent as they are.
+        let Sharing::OneSocket = self.sharing;
+        let directory = Arc::new(self.directory());
+        let plan = Plan::new(self.roles.iter().map(Settled::plan).collect());
+        let Settlement { roles, listeners, name, program, adopt, backlog, orphan_grace, limits, .. } = self;
+        let blueprint = Blueprint {
+            program,
+            cluster: name,
+            directory,
+            limits,
+            orphan_grace,
+            listeners: Vec::new(),
+            roles: roles.into_iter().map(Settled::blueprint).collect(),
+        };
+        Cluster { plan, blueprint, listeners, backlog, adopt }
+    }
 }
 
 /// A role as it will be run.
@@ -40,6 +82,9 @@ impl Hatchery {
         time("orphan_grace", self.orphan_grace)?;
         number("payload_limit", self.payload_limit as i64, 1..=PAYLOAD_CEILING as i64, "1 byte to 16 MiB")?;
         number("backlog", self.backlog.into(), 1..=i32::MAX.into(), "at least 1")?;
+        if let Some(name) = self.name.as_ref().filter(|name| !is_plain(name)) {
+            return Err(PlanError::BadClusterName(name.clone()));
+        }
         let mut roles: Vec<Settled> = Vec::new();
         for (role, declared) in rank(self.roles)? {
             let settings = RoleSettings::of(role, declared.count);
@@ -52,10 +97,20 @@ impl Hatchery {
         roles.iter().try_for_each(Settled::check)?;
         let listeners = name_listeners(self.listeners)?;
         roles.sort_by_key(|settled| settled.role);
-        match roles.is_empty() {
-            true => Err(PlanError::Empty),
-            false => Ok(Settlement { roles, listeners }),
+        if roles.is_empty() {
+            return Err(PlanError::Empty);
         }
+        Ok(Settlement {
+            roles,
+            listeners,
+            name: self.name,
+            program: self.program,
+            adopt: self.adopt,
+            sharing: self.sharing,
+            backlog: self.backlog,
+            orphan_grace: self.orphan_grace,
+            limits: Limits { payload: self.payload_limit },
+        })
     }
 }
 
@@ -64,8 +119,7 @@ fn rank(declared: Vec<Declared>) -> Result<Vec<(Role, Declared)>, PlanError> {
     let workers = declared.iter().position(|role| role.name == Role::WORKER.name());
     let mut ranked: Vec<(Role, Declared)> = Vec::new();
     for (position, declared) in declared.into_iter().enumerate() {
-        let is_plain = declared.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        if !is_plain || declared.name.is_empty() || declared.name.len() > 64 {
+        if !is_plain(&declared.name) {
             return Err(PlanError::BadName(declared.name));
         }
         if declared.name == Role::MASTER.name() {
@@ -94,6 +148,12 @@ fn rank(declared: Vec<Declared>) -> Result<Vec<(Role, Declared)>, PlanError> {
         }),
         false => Ok(ranked),
     }
+}
+
+/// Whether it can stand in an address without being taken for something else.
+fn is_plain(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    plain && !name.is_empty() && name.len() <= 64
 }
 
 /// Every listener has a name. The only one need not be given any.

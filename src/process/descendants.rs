@@ -9,7 +9,7 @@
 use std::fs;
 use std::io;
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidfd_open, pidfd_send_signal, prlimit};
 
 /// From now on, what members leave behind is handed to this process, and not to whoever is in charge of the machine.
 pub(crate) fn adopt_descendants() -> io::Result<()> {
@@ -83,6 +83,39 @@ pub(super) fn children() -> io::Result<Vec<Pid>> {
 /// Whether a file in `/proc` is not there, or was not any more when it was read.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+/// Kills every process of the machine that carries one of `marks`, and returns the marks of those that were alive.
+///
+/// # Errors
+/// They could not be looked for, which does not mean that there are none.
+pub(super) fn kill_marked(marks: &[Mark]) -> io::Result<Vec<Mark>> {
+    let mut killed = Vec::new();
+    if marks.is_empty() {
+        return Ok(killed);
+    }
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| Pid::from_raw(name.parse().ok()?)) else { continue };
+        let marked = || Ok::<_, io::Error>(Mark::of(pid)?.filter(|mark| marks.contains(mark)));
+        if marked()?.is_none() || !is_alive(pid) {
+            continue;
+        }
+        // No child of ours: its number may come to mean somebody else. Held, and marked still, it is the one.
+        let Ok(held) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        if let Some(mark) = marked()? {
+            killed.push(mark);
+            let _ = pidfd_send_signal(&held, Signal::KILL);
+        }
+    }
+    Ok(killed)
+}
+
+fn is_alive(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    // The name in brackets may contain anything.
+    let state = stat.rsplit(')').next().unwrap_or_default().split_whitespace().next();
+    state.is_some_and(|state| state != "Z" && state != "X")
 }
 
 /// Every process of the machine that carries `mark` or is in process group `group`, but not `except`.

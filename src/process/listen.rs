@@ -71,9 +71,11 @@ impl fmt::Display for Address {
 /// Why a socket could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to listen on {address}: {error}")]
-pub(crate) struct BindError {
-    address: Address,
-    error: io::Error,
+pub struct BindError {
+    /// Where.
+    pub address: Address,
+    /// What the system said.
+    pub error: io::Error,
 }
 
 /// A listening socket.

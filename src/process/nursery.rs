@@ -16,7 +16,7 @@ use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::oneshot;
 
 use super::backend::{LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning};
-use super::ward::{Request, Ward};
+use super::ward::{Orphans, Request, Ward};
 
 /// Real processes, started from the running image.
 #[derive(Clone)]
@@ -42,10 +42,10 @@ impl fmt::Debug for Nursery {
 
 impl Nursery {
     /// Starts the thread.
-    pub(crate) fn start() -> io::Result<Nursery> {
+    pub(crate) fn start(orphans: Orphans) -> io::Result<Nursery> {
         let wake = Arc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?);
         let (queue, requests) = mpsc::channel();
-        let ward = Ward::new(requests, wake.clone())?;
+        let ward = Ward::new(orphans, requests, wake.clone())?;
         thread::Builder::new().name("hatchery-nursery".into()).spawn(move || ward.run())?;
         Ok(Nursery::before(queue, wake))
     }

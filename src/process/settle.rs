@@ -18,18 +18,35 @@ use crate::identity::Slot;
 /// A member's exit code when its master is lost. Egg's number.
 pub(crate) const MASTER_LOST: i32 = 110;
 
-/// The `argv[0]` of a member, as it reads in `ps`.
-pub(crate) fn title(program: &str, slot: Slot) -> OsString {
-    format!("{program}: {slot}").into()
+/// The `argv[0]` of a member, as it reads in `ps`: `web: worker/2`, or `web: worker/2@mailers` where the program has
+/// several clusters.
+pub(crate) fn title(program: &str, slot: Slot, cluster: Option<&str>) -> OsString {
+    match cluster {
+        Some(cluster) => format!("{program}: {slot}@{cluster}").into(),
+        None => format!("{program}: {slot}").into(),
+    }
 }
 
-/// The role and the index that an `argv[0]` claims. `None`: it is not that of a member.
-pub(crate) fn claimed(argv0: &OsStr) -> Option<(String, u16)> {
-    let (_, slot) = argv0.to_str()?.rsplit_once(": ")?;
+/// Who a process is by its `argv[0]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) role: String,
+    pub(crate) index: u16,
+    /// Of which of the clusters of its program.
+    pub(crate) cluster: Option<String>,
+}
+
+/// What an `argv[0]` claims. `None`: it is not that of a member.
+pub(crate) fn claimed(argv0: &OsStr) -> Option<Claim> {
+    let (_, seat) = argv0.to_str()?.rsplit_once(": ")?;
+    let (slot, cluster) = match seat.split_once('@') {
+        Some((slot, cluster)) => (slot, Some(cluster.to_owned())),
+        None => (seat, None),
+    };
     let (role, index) = slot.rsplit_once('/')?;
     let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
     (digits && !role.is_empty()).then_some(())?;
-    Some((role.to_owned(), index.parse().ok()?))
+    Some(Claim { role: role.to_owned(), index: index.parse().ok()?, cluster })
 }
 
 /// Why a process that claims to be a member cannot be one.
@@ -165,8 +182,12 @@ mod tests {
     #[test]
     fn a_title_is_understood_and_nothing_else_is() {
         let read = |argv0: &str| claimed(OsStr::new(argv0));
-        assert_eq!(claimed(&title("web", Slot::worker(12))), Some(("worker".into(), 12)));
-        assert_eq!(claimed(&title("a: b", Slot::new(Role::new(3, "mail-er"), 0))), Some(("mail-er".into(), 0)));
+        let claim = |role: &str, index, cluster: Option<&str>| {
+            Some(Claim { role: role.into(), index, cluster: cluster.map(str::to_owned) })
+        };
+        assert_eq!(claimed(&title("web", Slot::worker(12), None)), claim("worker", 12, None));
+        assert_eq!(claimed(&title("a: b", Slot::new(Role::new(3, "mail-er"), 0), None)), claim("mail-er", 0, None));
+        assert_eq!(claimed(&title("a@b", Slot::worker(1), Some("jobs"))), claim("worker", 1, Some("jobs")));
         for other in ["web", "./target/web", "web: worker", "web: worker/", "web: worker/x", "web: /1", "web:worker/1"]
         {
             assert_eq!(read(other), None, "{other}");

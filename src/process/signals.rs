@@ -83,9 +83,7 @@ impl MemberSignals {
 /// The signals that our launcher had set to be ignored, but those that every Rust program ignores, and those that
 /// nobody may handle.
 fn ignored() -> Vec<SignalKind> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let mask = ignored_mask();
     const ILL: i32 = 4;
     const FPE: i32 = 8;
     const SEGV: i32 = 11;
@@ -97,4 +95,17 @@ fn ignored() -> Vec<SignalKind> {
         .filter(|number| mask & (1 << (number - 1)) != 0 && !untouchable(number))
         .map(SignalKind::from_raw)
         .collect()
+}
+
+/// Whether this process ignores the ends of its children. The kernel then reaps them itself and keeps no status: nobody
+/// would learn how a member ended.
+pub(crate) fn ends_are_ignored() -> bool {
+    ignored_mask() & (1 << (unix::Signal::SIGCHLD as i32 - 1)) != 0
+}
+
+/// One bit for each signal that is ignored, signal 1 in the lowest.
+fn ignored_mask() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

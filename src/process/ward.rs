@@ -56,6 +56,22 @@ pub(super) struct Newborn {
     pub(super) exit: oneshot::Receiver<ExitRecord>,
 }
 
+/// To whom the kernel hands those whom a member leaves behind, and so how they are found and who reaps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Orphans {
+    /// To this process, which is the master's alone: every child of it is reaped.
+    Ours,
+    /// To this process, which has children of its own: only what carries the mark of a member is ended and reaped. Nobody
+    /// tells when one is handed over or ends.
+    Adopted,
+    /// To others. The dead of a cluster are searched for on the whole machine; what happens to be handed to us all the
+    /// same, since this process is the first of a container, is reaped like the adopted.
+    Elsewhere,
+}
+
+/// How often to look after the adopted when nobody has died.
+const ADOPTED_SWEEPS: Duration = Duration::from_secs(1);
+
 /// What woke the thread.
 const WAKE: u64 = 0;
 
@@ -70,6 +86,7 @@ fn stderr_token(serial: u64) -> u64 {
 
 /// The state of the thread.
 pub(super) struct Ward {
+    orphans: Orphans,
     requests: mpsc::Receiver<Request>,
     wake: Arc<OwnedFd>,
     epoll: OwnedFd,
@@ -106,17 +123,18 @@ struct Child {
 }
 
 impl Ward {
-    pub(super) fn new(requests: mpsc::Receiver<Request>, wake: Arc<OwnedFd>) -> io::Result<Ward> {
+    pub(super) fn new(orphans: Orphans, requests: mpsc::Receiver<Request>, wake: Arc<OwnedFd>) -> io::Result<Ward> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
         Ok(Ward {
+            orphans,
             requests,
             wake,
             epoll,
             children: HashMap::new(),
             serial: 1,
             dead: Vec::new(),
-            sweep_at: None,
+            sweep_at: (orphans == Orphans::Adopted).then(|| clock::now() + ADOPTED_SWEEPS),
             stderr: Forward::to_own_stderr(),
             oom_kills: OomKills::of_this_process(),
             closing: None,
@@ -304,7 +322,15 @@ impl Ward {
             // What was killed hands on its own children when it goes, and its end is the next occasion to look.
             Ok(strangers) => {
                 self.dead = strangers.killed;
-                (self.closing.is_some() && !self.dead.is_empty()).then_some(now + LAST_SWEEPS)
+                let left = !self.dead.is_empty();
+                let again = match (self.orphans, self.closing.is_some()) {
+                    (_, true) => left.then_some(LAST_SWEEPS),
+                    // The signal of its end.
+                    (Orphans::Ours, false) => None,
+                    (Orphans::Adopted, false) => Some(ADOPTED_SWEEPS),
+                    (Orphans::Elsewhere, false) => left.then_some(SWEEP_AGAIN),
+                };
+                again.map(|after| now + after)
             }
             // Whoever is there was not seen, so nobody is forgotten. And nobody tells when it can be looked again.
             Err(_) => Some(now + SWEEP_AGAIN),
@@ -315,6 +341,10 @@ impl Ward {
         let owned: Vec<Pid> = self.children.values().map(|child| child.hatchling.process.pid()).collect();
         let mut strangers = Strangers { reaped: false, killed: Vec::new() };
         for pid in descendants::children()?.into_iter().filter(|pid| !owned.contains(pid)) {
+            // The children of the host are its own business, also their ends.
+            if self.orphans != Orphans::Ours && !Mark::of(pid)?.is_some_and(|mark| self.is_mark_of_ours(mark)) {
+                continue;
+            }
             match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
                 Ok(Some(_)) => strangers.reaped = true,
                 Ok(None) => {
@@ -328,7 +358,15 @@ impl Ward {
                 Err(_) => {}
             }
         }
+        if self.orphans == Orphans::Elsewhere {
+            strangers.killed.extend(descendants::kill_marked(&self.dead)?);
+        }
         Ok(strangers)
+    }
+
+    /// Whether it is that of a member, or of one that is dead and has left somebody.
+    fn is_mark_of_ours(&self, mark: Mark) -> bool {
+        self.dead.contains(&mark) || self.children.values().any(|child| child.hatchling.mark == Some(mark))
     }
 }
 
@@ -349,7 +387,7 @@ mod tests {
         let wake = Arc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).expect("a descriptor"));
         let (queue, requests) = mpsc::channel();
         let nursery = Nursery::before(queue, wake.clone());
-        let mut ward = Ward::new(requests, wake).expect("descriptors");
+        let mut ward = Ward::new(Orphans::Ours, requests, wake).expect("descriptors");
         let sleeper = Command::new("sleep").arg("600").process_group(0).spawn().expect("coreutils");
         let hatchling = Hatchling {
             process: Held::open(Pid::from_child(&sleeper)).expect("it is ours"),

@@ -89,6 +89,11 @@ impl Supervisor {
         self.deadlines.next()
     }
 
+    /// Whether the cluster is stopping, or has: from there on nobody is started.
+    pub fn is_stopping(&self) -> bool {
+        self.phase.is_stopping()
+    }
+
     /// Where `slot` stands, the latest incarnation that was started there, and those that drain beside its seat.
     pub fn stand(&self, slot: Slot) -> Option<(&Seat, Option<Incarnation>, impl Iterator<Item = Incarnation> + '_)> {
         let (role, index) = self.find(slot)?;

@@ -1,0 +1,279 @@
+//! What a cluster tells those who listen: one value for everything that an operator would want to know of.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
+
+use super::end::ClusterError;
+use super::handle::Stage;
+use crate::actors::Observe;
+use crate::identity::{MemberId, Slot};
+use crate::supervision::{Action, Cause, Decision, Event, Exception, Moment, Seat, Supervisor};
+
+/// How many events are kept for a listener that is busy with others. It hears how many it has missed.
+const REMEMBERED: usize = 1024;
+
+/// What happened in a cluster. Written out it is one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClusterEvent {
+    /// A process exists. It is not ready yet.
+    Started {
+        /// Who.
+        member: MemberId,
+        /// Its number in the operating system.
+        pid: u32,
+    },
+    /// A member said that it is ready, and serves.
+    Ready {
+        /// Who.
+        member: MemberId,
+    },
+    /// A member that is alive said that something in it went wrong.
+    Exception {
+        /// Who.
+        member: MemberId,
+        /// What it said.
+        exception: Exception,
+        /// What follows. `None`: nothing, it was on its way out already.
+        decision: Option<Decision>,
+    },
+    /// A process has ended. Each is told once.
+    Exited {
+        /// Who.
+        member: MemberId,
+        /// How it came about.
+        cause: Cause,
+        /// What follows.
+        decision: Decision,
+    },
+    /// Something else was decided about a member.
+    Decided {
+        /// About whom.
+        member: MemberId,
+        /// Why.
+        cause: Cause,
+        /// What follows.
+        decision: Decision,
+    },
+    /// A slot has failed too often and is put aside.
+    Parked {
+        /// Which.
+        slot: Slot,
+        /// How long from now until it is tried again. `None`: never by itself.
+        retry_in: Option<Duration>,
+    },
+    /// Every member has been ready at once, for the first time.
+    ClusterReady,
+    /// The cluster stops, because it was asked to or has failed: the events before say which.
+    Stopping,
+    /// Nobody is left. The last event.
+    Finished(Result<(), ClusterError>),
+    /// So many events came faster than they were taken, and are lost to this listener.
+    Lagged(u64),
+}
+
+impl fmt::Display for ClusterEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClusterEvent::Started { member, pid } => write!(f, "{member} started, pid {pid}"),
+            ClusterEvent::Ready { member } => write!(f, "{member} ready"),
+            ClusterEvent::Exception { member, exception, decision: Some(decision) } => {
+                write!(f, "{member} exception: {exception} -> {decision}")
+            }
+            ClusterEvent::Exception { member, exception, decision: None } => {
+                write!(f, "{member} exception: {exception}")
+            }
+            ClusterEvent::Exited { member, cause, decision } | ClusterEvent::Decided { member, cause, decision } => {
+                write!(f, "{member} {cause} -> {decision}")
+            }
+            ClusterEvent::Parked { slot, retry_in: Some(after) } => {
+                write!(f, "{slot} parked, tried again in {after:?}")
+            }
+            ClusterEvent::Parked { slot, retry_in: None } => write!(f, "{slot} parked for good"),
+            ClusterEvent::ClusterReady => f.write_str("cluster ready"),
+            ClusterEvent::Stopping => f.write_str("cluster stopping"),
+            ClusterEvent::Finished(Ok(())) => f.write_str("cluster stopped"),
+            ClusterEvent::Finished(Err(error)) => write!(f, "cluster ended: {error}"),
+            ClusterEvent::Lagged(count) => write!(f, "{count} events missed"),
+        }
+    }
+}
+
+/// The events of one cluster, in order. Ends after [`ClusterEvent::Finished`], or with the cluster's runtime.
+///
+/// A listener that does not keep up finds one [`ClusterEvent::Lagged`] where it has missed some: the cluster never waits
+/// for one, and keeps the latest 1024 for it. A [`Stream`], and a method for those who have none of its adapters.
+pub struct ClusterEvents {
+    /// `None`: the end was told.
+    next: Option<Next>,
+}
+
+type Received = (Result<Arc<ClusterEvent>, RecvError>, broadcast::Receiver<Arc<ClusterEvent>>);
+type Next = Pin<Box<dyn Future<Output = Received> + Send + Sync>>;
+
+impl ClusterEvents {
+    fn of(receiver: Option<broadcast::Receiver<Arc<ClusterEvent>>>) -> ClusterEvents {
+        ClusterEvents { next: receiver.map(receive) }
+    }
+
+    /// The next event. `None`: there will be none. Cancel-safe: an event that was not returned is returned later.
+    pub async fn next(&mut self) -> Option<ClusterEvent> {
+        std::future::poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ClusterEvent>> {
+        let Some(next) = &mut self.next else { return Poll::Ready(None) };
+        let (received, receiver) = std::task::ready!(next.as_mut().poll(cx));
+        self.next = Some(receive(receiver));
+        Poll::Ready(match received {
+            Ok(event) => Some(Arc::unwrap_or_clone(event)),
+            Err(RecvError::Lagged(count)) => Some(ClusterEvent::Lagged(count)),
+            Err(RecvError::Closed) => {
+                self.next = None;
+                None
+            }
+        })
+    }
+}
+
+fn receive(mut receiver: broadcast::Receiver<Arc<ClusterEvent>>) -> Next {
+    Box::pin(async move { (receiver.recv().await, receiver) })
+}
+
+impl Stream for ClusterEvents {
+    type Item = ClusterEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ClusterEvent>> {
+        self.poll_event(cx)
+    }
+}
+
+impl fmt::Debug for ClusterEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClusterEvents")
+    }
+}
+
+/// Tells what happens. With the last of them, at the end of the cluster or of its runtime, every stream ends.
+#[derive(Clone)]
+pub(super) struct Herald {
+    stage: watch::Sender<Stage>,
+    events: broadcast::Sender<Arc<ClusterEvent>>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// What listeners are made from.
+pub(super) struct Audience {
+    stage: watch::Receiver<Stage>,
+    /// Taken by the first who asks: who starts a cluster and then listens misses nothing.
+    first: Mutex<Option<broadcast::Receiver<Arc<ClusterEvent>>>>,
+    events: broadcast::WeakSender<Arc<ClusterEvent>>,
+}
+
+impl Audience {
+    pub(super) fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.clone()
+    }
+
+    pub(super) fn events(&self) -> ClusterEvents {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        ClusterEvents::of(first.or_else(|| self.events.upgrade().map(|events| events.subscribe())))
+    }
+}
+
+impl Herald {
+    pub(super) fn new() -> (Herald, Audience) {
+        let (stage, watcher) = watch::channel(Stage::Starting);
+        let (events, first) = broadcast::channel(REMEMBERED);
+        let audience = Audience { stage: watcher, first: Mutex::new(Some(first)), events: events.downgrade() };
+        (Herald { stage, events, stopping: Arc::default() }, audience)
+    }
+
+    pub(super) fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// Nobody is left.
+    pub(super) fn ended(&self, end: Result<(), ClusterError>) {
+        self.stage.send_replace(Stage::Ended(end.clone()));
+        self.tell(ClusterEvent::Finished(end));
+    }
+
+    /// That nobody listens is no error.
+    fn tell(&self, event: ClusterEvent) {
+        let _ = self.events.send(Arc::new(event));
+    }
+
+    fn tell_action(&self, now: Moment, action: &Action, supervisor: &Supervisor) {
+        match action {
+            Action::Admit(member) => self.tell(ClusterEvent::Ready { member: *member }),
+            Action::AnnounceReady => {
+                self.stage.send_replace(Stage::Ready);
+                self.tell(ClusterEvent::ClusterReady);
+            }
+            Action::Park(slot) => {
+                let seat = supervisor.stand(*slot).map(|(seat, _, _)| seat);
+                let retry_in = match seat {
+                    Some(Seat::Parked { probe_at }) => probe_at.map(|at| at - now),
+                    Some(_) | None => None,
+                };
+                self.tell(ClusterEvent::Parked { slot: *slot, retry_in });
+            }
+            Action::Record(record) => {
+                let (member, cause, decision) = (record.member, record.cause.clone(), record.decision.clone());
+                match &record.cause {
+                    // Told with the exception itself.
+                    Cause::Exception(_) => {}
+                    cause_of_end if cause_of_end.exit().is_some() => {
+                        self.tell(ClusterEvent::Exited { member, cause, decision });
+                    }
+                    _ => self.tell(ClusterEvent::Decided { member, cause, decision }),
+                }
+            }
+            // How it is done; what it comes to is told when it has.
+            Action::Spawn(_)
+            | Action::ResendReady(_)
+            | Action::Stay(_)
+            | Action::Drain(..)
+            | Action::Terminate(..)
+            | Action::Kill(_)
+            | Action::Abandon(_)
+            | Action::Vacate(_)
+            // Told when the last process is gone.
+            | Action::Finish(_) => {}
+        }
+    }
+}
+
+impl Observe for Herald {
+    fn step(&self, now: Moment, event: &Event, actions: &[Action], supervisor: &Supervisor) {
+        if let Event::Exception(member, exception) = event {
+            let (member, exception) = (*member, exception.clone());
+            let decision = actions.iter().find_map(|action| match action {
+                Action::Record(record) if record.member == member && matches!(record.cause, Cause::Exception(_)) => {
+                    Some(record.decision.clone())
+                }
+                _ => None,
+            });
+            self.tell(ClusterEvent::Exception { member, exception, decision });
+        }
+        for action in actions {
+            self.tell_action(now, action, supervisor);
+        }
+        if supervisor.is_stopping() && !self.stopping.swap(true, Ordering::Relaxed) {
+            self.tell(ClusterEvent::Stopping);
+        }
+    }
+
+    fn started(&self, _: Moment, member: MemberId, pid: u32) {
+        self.tell(ClusterEvent::Started { member, pid });
+    }
+}

@@ -1,0 +1,208 @@
+//! What holds a running cluster.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use ractor::ActorRef;
+use tokio::sync::watch;
+
+use super::actor::ClusterMsg;
+use super::end::ClusterError;
+use super::events::{Audience, ClusterEvents};
+use crate::actors::{MasterMsg, SharedBoard};
+use crate::deputy::Deputy;
+use crate::messenger::Messenger;
+use crate::roster::Roster;
+use crate::supervision::Urgency;
+
+/// A running cluster. Cheap to clone; all clones are the same cluster.
+///
+/// From [`Cluster::start`](super::Cluster::start), it owns the cluster: when the last clone is dropped, every process of
+/// it is killed, at once and without a word. (A host that ends in the same breath may be gone before that is done: then
+/// the members end as they do when their master dies.) From [`Cluster::spawn_linked`](super::Cluster::spawn_linked), the
+/// supervision tree owns it, and dropping a handle does nothing.
+///
+/// No method needs the runtime that the cluster runs in.
+#[derive(Clone)]
+pub struct ClusterHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    actor: ActorRef<ClusterMsg>,
+    owned: bool,
+    bell: Arc<Bell>,
+    board: Arc<SharedBoard>,
+    audience: Audience,
+    deputy: Deputy,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.owned {
+            self.actor.kill();
+        }
+    }
+}
+
+impl ClusterHandle {
+    pub(super) fn new(
+        actor: ActorRef<ClusterMsg>,
+        owned: bool,
+        bell: Arc<Bell>,
+        board: Arc<SharedBoard>,
+        audience: Audience,
+        deputy: Deputy,
+    ) -> ClusterHandle {
+        ClusterHandle { shared: Arc::new(Shared { actor, owned, bell, board, audience, deputy }) }
+    }
+
+    /// Waits until every member has been ready at once, for the first time. At once if that has been.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// The end of the cluster, when that comes first or has been: [`ClusterError::StartFailed`] with who and why,
+    /// [`ClusterError::Stopped`] when it was asked to stop.
+    pub async fn ready(&self) -> Result<(), ClusterError> {
+        let mut stage = self.shared.audience.stage();
+        let reached = stage.wait_for(|stage| !matches!(stage, Stage::Starting)).await;
+        match reached.as_deref() {
+            Ok(Stage::Ready) => Ok(()),
+            Ok(Stage::Ended(Err(error))) => Err(error.clone()),
+            Ok(Stage::Ended(Ok(())) | Stage::Starting) => Err(ClusterError::Stopped),
+            Err(_) => Err(ClusterError::Killed),
+        }
+    }
+
+    /// Who is there and how they are, at this moment. Waits for nobody; after the end, how it was then.
+    pub fn status(&self) -> Roster {
+        self.shared.board.roster()
+    }
+
+    /// What happens from here on. The first stream that is taken of a cluster begins with its start, as far as it is
+    /// remembered: see [`ClusterEvents`].
+    pub fn events(&self) -> ClusterEvents {
+        self.shared.audience.events()
+    }
+
+    /// The messenger of the program that embeds the cluster: it sends, calls, answers and listens like any member's, and
+    /// members reach it as [`Slot::master`](crate::Slot::master). Its handlers are tasks of the runtime that the cluster
+    /// was started in. Always the same one; it does not keep the cluster alive.
+    pub fn messenger(&self) -> Messenger {
+        self.shared.deputy.messenger()
+    }
+
+    /// Stops the cluster in order: the roles in reverse, each member with its time to finish; then whoever is late is
+    /// killed. Returns when nobody is left. Asked again, or by several, it is one stop, and all hear its end.
+    ///
+    /// Bounded by the `stop_timeout` of the roles, one after the other, and two seconds for what cannot be killed.
+    /// Cancellation: the stop goes on; ask again, or [`wait`](ClusterHandle::wait), to hear its end.
+    ///
+    /// # Errors
+    /// As [`wait`](ClusterHandle::wait): it had ended, or was ending, otherwise.
+    pub async fn shutdown(&self) -> Result<(), ClusterError> {
+        self.shared.bell.stop("shutdown");
+        self.wait().await
+    }
+
+    /// Kills every member, with its descendants, and returns when nobody is left. Also while it stops in order.
+    ///
+    /// Cancellation: they are killed all the same.
+    ///
+    /// # Errors
+    /// As [`wait`](ClusterHandle::wait).
+    pub async fn kill(&self) -> Result<(), ClusterError> {
+        self.shared.bell.kill("kill");
+        self.wait().await
+    }
+
+    /// Waits for the end, however it comes about: then no process of the cluster is left and its addresses are free.
+    ///
+    /// Cancel-safe. To be waited for by as many as like.
+    ///
+    /// # Errors
+    /// Any end but one that was asked for and left nobody.
+    pub async fn wait(&self) -> Result<(), ClusterError> {
+        Stage::until_ended(&mut self.shared.audience.stage()).await
+    }
+
+    /// The actor of the cluster, for those who know ractor.
+    pub fn actor(&self) -> ActorRef<ClusterMsg> {
+        self.shared.actor.clone()
+    }
+
+    /// Passes on a wish of the operator's, as often as it comes: the core knows whether it is the second time.
+    pub(crate) fn pass_on(&self, urgency: Urgency, why: &'static str) {
+        self.shared.bell.ring(urgency, why);
+    }
+}
+
+impl fmt::Debug for ClusterHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterHandle").field("stage", &*self.shared.audience.stage().borrow()).finish_non_exhaustive()
+    }
+}
+
+/// How far a cluster is.
+#[derive(Clone, Debug)]
+pub(super) enum Stage {
+    Starting,
+    /// All have been ready.
+    Ready,
+    /// Nobody is left.
+    Ended(Result<(), ClusterError>),
+}
+
+impl Stage {
+    pub(super) fn end(&self) -> Option<Result<(), ClusterError>> {
+        match self {
+            Stage::Ended(end) => Some(end.clone()),
+            Stage::Starting | Stage::Ready => None,
+        }
+    }
+
+    pub(super) async fn until_ended(stage: &mut watch::Receiver<Stage>) -> Result<(), ClusterError> {
+        match stage.wait_for(|stage| stage.end().is_some()).await {
+            Ok(stage) => stage.end().unwrap_or(Err(ClusterError::Killed)),
+            // Whoever would have told was dropped with the runtime.
+            Err(_) => Err(ClusterError::Killed),
+        }
+    }
+}
+
+/// How the master is told to stop, by whoever wants it to.
+#[derive(Default)]
+pub(super) struct Bell {
+    master: OnceLock<ActorRef<MasterMsg>>,
+    /// Several who ask for a stop mean one. To the core a second one would be a hurry.
+    stopped: AtomicBool,
+    killed: AtomicBool,
+}
+
+impl Bell {
+    pub(super) fn hang(&self, master: ActorRef<MasterMsg>) {
+        let _ = self.master.set(master);
+    }
+
+    pub(super) fn stop(&self, why: &'static str) {
+        if !self.stopped.swap(true, Ordering::Relaxed) {
+            self.ring(Urgency::Graceful, why);
+        }
+    }
+
+    pub(super) fn kill(&self, why: &'static str) {
+        self.stopped.store(true, Ordering::Relaxed);
+        if !self.killed.swap(true, Ordering::Relaxed) {
+            self.ring(Urgency::Quick, why);
+        }
+    }
+
+    /// A master that does not hear has ended.
+    fn ring(&self, urgency: Urgency, why: &'static str) {
+        if let Some(master) = self.master.get() {
+            let _ = master.cast(MasterMsg::Stop(urgency, why));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! From a plan to a running master, whatever its processes are made of.
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorCell, ActorRef};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::actor::{ClusterActor, ClusterArguments, ClusterMsg, Told};
+use super::end::ClusterError;
+use super::events::Herald;
+use super::handle::{Bell, ClusterHandle};
+use super::start_error::StartError;
+use crate::actors::{Blueprint, Observe, SharedBoard};
+use crate::deputy::Deputy;
+use crate::process::{Bound, ProcessBackend};
+use crate::supervision::{Outcome, Plan};
+
+/// What a cluster is started with. Nothing here is the operating system's unless `backend` is.
+pub(crate) struct Launch {
+    pub(crate) plan: Plan,
+    pub(crate) blueprint: Blueprint,
+    pub(crate) backend: Arc<dyn ProcessBackend>,
+    pub(crate) seed: u64,
+    /// Those who are told of every step.
+    pub(crate) observers: Vec<Arc<dyn Observe>>,
+    /// Kept until nobody is left: a port is never without a socket while somebody may come back to it.
+    pub(crate) sockets: Vec<Bound>,
+}
+
+/// Whose the cluster is.
+pub(crate) enum Home {
+    /// That of those who hold its handle.
+    Handle,
+    /// That of an actor.
+    Tree { name: Option<String>, supervisor: ActorCell },
+}
+
+/// Starts a cluster on the present runtime.
+pub(crate) async fn launch(
+    launch: Launch,
+    home: Home,
+) -> Result<(ActorRef<ClusterMsg>, JoinHandle<()>, ClusterHandle), StartError> {
+    let board = Arc::new(SharedBoard::new(&launch.plan));
+    let bell = Arc::new(Bell::default());
+    let (herald, audience) = Herald::new();
+    let Blueprint { directory, limits, .. } = &launch.blueprint;
+    let (deputy, desk) = Deputy::new(directory.clone(), *limits, Handle::current());
+    let arguments = ClusterArguments { launch, board: board.clone(), bell: bell.clone(), herald, desk };
+    let owned = matches!(home, Home::Handle);
+    let spawned = match home {
+        Home::Handle => ClusterActor::spawn(None, ClusterActor, arguments).await,
+        Home::Tree { name, supervisor } => ClusterActor::spawn_linked(name, ClusterActor, arguments, supervisor).await,
+    };
+    let (actor, join) = spawned.map_err(StartError::Actor)?;
+    let handle = ClusterHandle::new(actor.clone(), owned, bell, board, audience, deputy);
+    Ok((actor, join, handle))
+}
+
+/// Owns what must outlive the master: however that ends, nobody is left, then the sockets go, then the end is told. A
+/// task of its own, since the state of an actor that was killed is in the hands of its supervisor. Dropped with its
+/// runtime, it lets go of the backend, which ends what it owns.
+pub(super) async fn attend(
+    master: JoinHandle<()>,
+    mut outcome: oneshot::Receiver<Outcome>,
+    backend: Arc<dyn ProcessBackend>,
+    sockets: Vec<Bound>,
+    herald: Herald,
+    cluster: ActorRef<ClusterMsg>,
+) {
+    // Its actor catches its panics.
+    let _ = master.await;
+    let verdict = outcome.try_recv().map_err(|_| ClusterError::without_verdict(&cluster));
+    backend.close().await;
+    drop(sockets);
+    herald.ended(verdict.and_then(ClusterError::of));
+    // One that is ending has been waiting for that.
+    let _ = cluster.cast(ClusterMsg(Told::Ended));
+}
