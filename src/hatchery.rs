@@ -19,7 +19,7 @@ use crate::listener::Sharing;
 use crate::member::{self, Inside, RoleFn};
 use crate::process::{self, Address, settle};
 use crate::run;
-use crate::supervision::Plan;
+use crate::supervision::{Plan, Strategy};
 use crate::transport::{Directory, Limits};
 
 /// As many workers as this process may use cores: what the cpuset and the quota of its control group leave of the
@@ -41,6 +41,7 @@ pub struct Hatchery {
     program: String,
     roles: Vec<Declared>,
     tuning: Vec<(String, Tune)>,
+    strategy: Option<Arc<dyn Strategy>>,
     listeners: Vec<(Option<String>, Address)>,
     sharing: Sharing,
     backlog: i32,
@@ -70,6 +71,7 @@ impl Hatchery {
             program,
             roles: Vec::new(),
             tuning: Vec::new(),
+            strategy: None,
             listeners: Vec::new(),
             sharing: Sharing::default(),
             backlog: BACKLOG,
@@ -160,6 +162,13 @@ impl Hatchery {
     /// Changes settings of a role, in whatever order they are declared.
     pub fn tune(mut self, role: impl AsRef<str>, change: impl FnOnce(&mut RoleSettings) + 'static) -> Hatchery {
         self.tuning.push((role.as_ref().to_owned(), Box::new(change)));
+        self
+    }
+
+    /// Who decides what follows a failure, for all roles, in place of the built-in strategies. What
+    /// [`RoleSettings::strategy`] says of a role holds for that role.
+    pub fn strategy(mut self, strategy: impl Strategy) -> Hatchery {
+        self.strategy = Some(Arc::new(strategy));
         self
     }
 

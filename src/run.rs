@@ -106,7 +106,7 @@ fn seed() -> io::Result<u64> {
 
 fn conclude(outcome: &Outcome) -> ExitCode {
     let (code, mut sentence) = match &outcome.verdict {
-        Verdict::Stopped => (STOPPED, String::new()),
+        Verdict::Stopped | Verdict::Completed(_) => (STOPPED, String::new()),
         Verdict::StartFailed(id, cause) => (START_FAILED, start_failed(&id.to_string(), cause)),
         Verdict::GaveUp(reason) => (GAVE_UP, format!("gave up: {reason}")),
     };

@@ -142,6 +142,8 @@ impl MasterState {
                 journal::exception(*id, self.board.pid(*id), exception);
                 self.board.exception(*id);
             }
+            Event::Unresponsive(id, span) => journal::unresponsive(*id, self.board.pid(*id), *span),
+            Event::Operate(id, operation) => journal::operation(*id, operation),
             Event::LinkLost(id, error) => journal::link_lost(*id, self.board.pid(*id), error),
             Event::Exited(..) | Event::Boot | Event::Stop(_) | Event::DeadlinePassed => {}
         }
@@ -206,8 +208,12 @@ fn instant(started: Instant, due: Moment) -> Option<Instant> {
 
 fn member(event: &Event) -> Option<MemberId> {
     match event {
-        Event::Ready(id) | Event::Exception(id, _) | Event::LinkLost(id, _) | Event::Exited(id, _) => Some(*id),
-        Event::Boot | Event::Stop(_) | Event::DeadlinePassed => None,
+        Event::Ready(id)
+        | Event::Exception(id, _)
+        | Event::Unresponsive(id, _)
+        | Event::LinkLost(id, _)
+        | Event::Exited(id, _) => Some(*id),
+        Event::Boot | Event::Operate(..) | Event::Stop(_) | Event::DeadlinePassed => None,
     }
 }
 
