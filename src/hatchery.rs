@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::context::Context;
@@ -18,6 +19,7 @@ use crate::listener::Sharing;
 use crate::member::{self, Inside, RoleFn};
 use crate::process::{self, Address};
 use crate::run;
+use crate::supervision::Strategy;
 
 /// As many workers as this process may use cores: what the cpuset and the quota of its control group leave of the
 /// machine's.
@@ -40,6 +42,7 @@ pub struct Hatchery {
     adopt: bool,
     roles: Vec<Declared>,
     tuning: Vec<(String, Tune)>,
+    strategy: Option<Arc<dyn Strategy>>,
     listeners: Vec<(Option<String>, Address)>,
     sharing: Sharing,
     backlog: i32,
@@ -71,6 +74,7 @@ impl Hatchery {
             adopt: false,
             roles: Vec::new(),
             tuning: Vec::new(),
+            strategy: None,
             listeners: Vec::new(),
             sharing: Sharing::default(),
             backlog: BACKLOG,
@@ -180,6 +184,13 @@ impl Hatchery {
     /// Changes settings of a role, in whatever order they are declared.
     pub fn tune(mut self, role: impl AsRef<str>, change: impl FnOnce(&mut RoleSettings) + 'static) -> Hatchery {
         self.tuning.push((role.as_ref().to_owned(), Box::new(change)));
+        self
+    }
+
+    /// Who decides what follows a failure, for all roles, in place of the built-in strategies. What
+    /// [`RoleSettings::strategy`] says of a role holds for that role.
+    pub fn strategy(mut self, strategy: impl Strategy) -> Hatchery {
+        self.strategy = Some(Arc::new(strategy));
         self
     }
 

@@ -4,22 +4,27 @@
 //! A [`Supervisor`] is told [`Event`]s and answers with [`Actions`]; a [`Strategy`] is what it asks when somebody
 //! failed. What a seat does with every fact:
 //!
-//! | seat \ fact | ready | exception | link lost | exited | deadline | stop |
-//! |---|---|---|---|---|---|---|
-//! | unstarted | old news | old news | old news | old news | — | vacant |
-//! | starting | ready | leaving (it ends itself) | leaving | boot failed: ask | kill, leaving | leaving |
-//! | ready | old news | ask | leaving | ask | — | leaving |
-//! | leaving | old news | old news | old news | ask, restart or vacant | kill, then abandon | hurry |
-//! | waiting | old news | old news | old news | old news | spawn | vacant |
-//! | parked | old news | old news | old news | old news | spawn (a probe) | vacant |
-//! | vacant | old news | old news | old news | old news | — | vacant |
+//! | seat \ fact | ready | exception | unresponsive | link lost | exited | deadline | operator: restart, stop | stop |
+//! |---|---|---|---|---|---|---|---|---|
+//! | unstarted | old news | old news | old news | old news | old news | — | start or wait for its group, stopped | vacant |
+//! | starting | ready | leaving (it ends itself) | it has a deadline | leaving | boot failed: ask | kill, leaving | leaving | leaving |
+//! | ready | old news | ask | ask | leaving | ask | — | replace or leaving, leaving | leaving |
+//! | leaving | old news | old news | old news | old news | ask, restart, wait for its group, stopped or vacant | kill, then abandon | start when gone, hurry | hurry |
+//! | waiting | old news | old news | old news | old news | old news | spawn | spawn, stopped | vacant |
+//! | parked | old news | old news | old news | old news | old news | spawn (a probe) | spawn, stopped | vacant |
+//! | vacant | old news | old news | old news | old news | old news | — | spawn, stopped | vacant |
+//! | stopped | old news | old news | old news | old news | old news | — | spawn, stopped | stopped |
+//! | closed | old news | old news | old news | old news | old news | — | no such slot | closed |
 //!
 //! Before the cluster has been ready once, *ask* is *the start has failed*, but for panics and what was reported; while
-//! it stops, *ask* is *vacant*. A fact about an incarnation that is not the one in the seat is old news in every row,
-//! unless that one is draining beside it. Who breaks the protocol of its link is killed in every row with a process.
+//! it stops, *ask* is *vacant*; of one whose group is being restarted it is *wait for its group*. A fact about an
+//! incarnation that is not the one in the seat is old news in every row, unless that one is draining beside it. Who breaks
+//! the protocol of its link is killed in every row with a process.
 
 mod action;
+mod answer;
 mod backoff;
+mod children;
 mod deadlines;
 mod dice;
 mod ends;
@@ -29,26 +34,41 @@ mod fact;
 mod history;
 mod moment;
 mod one_for_one;
+mod operation;
+mod operations;
 mod patience;
 mod phases;
 mod plan;
+mod regroup;
+mod restart_type;
 mod seat;
 mod strategy;
 mod supervisor;
+mod table;
 #[cfg(test)]
 mod tables;
+mod view;
 #[cfg(test)]
 mod walks;
+mod written;
 
 pub use action::{Action, Actions, Cause, Decision, Outcome, Record, Verdict};
+pub use answer::{Answer, Directive, Reason, Scope};
 pub use backoff::Backoff;
+pub use children::{Child, ChildCounts, ChildState};
 pub use dice::Dice;
 pub use event::{Event, Urgency};
-pub use fact::{BootFailure, Exception, ExceptionKind, Exit, ExitStatus, Fact, LinkError, SpawnFailure};
+pub use fact::{
+    BootFailure, Exception, ExceptionKind, Exit, ExitStatus, Fact, LinkError, OwnedFact, SpawnFailure, code, signal,
+};
 pub use history::{Failure, History, Intensity};
 pub use moment::Moment;
-pub use one_for_one::{OnException, OneForOne, RestartType};
+pub use one_for_one::{OnException, OneForOne};
+pub use operation::{Conclusion, Operation, OperationError, OperationId};
 pub use plan::{Plan, RolePlan};
+pub use restart_type::RestartType;
 pub use seat::{Departure, Errand, Seat};
-pub use strategy::{Directive, FromFn, Reason, Strategy, View, from_fn};
+pub use strategy::{FromFn, Misfit, Strategy, from_fn};
 pub use supervisor::Supervisor;
+pub use table::Table;
+pub use view::View;

@@ -60,7 +60,7 @@ impl Board {
 
     /// The end of a process is in the record of what follows from it.
     pub(crate) fn record(&mut self, record: &Record) {
-        if matches!(record.cause, Cause::Exception(_) | Cause::NobodyReady(_)) {
+        if matches!(record.cause, Cause::Exception(_) | Cause::Unresponsive(_) | Cause::NobodyReady(_)) {
             return;
         }
         let id = record.member;
@@ -85,12 +85,18 @@ impl Board {
             Seat::Leaving { .. } => (last, MemberState::Draining),
             Seat::Unstarted | Seat::Waiting { .. } => (last, MemberState::Waiting),
             Seat::Parked { .. } => (last, MemberState::Parked),
-            Seat::Vacant => (last, MemberState::Stopped),
+            Seat::Vacant | Seat::Stopped | Seat::Closed => (last, MemberState::Stopped),
         };
         let retry_at = match seat {
             Seat::Waiting { restart_at } => Some(*restart_at),
             Seat::Parked { probe_at } => *probe_at,
-            Seat::Unstarted | Seat::Starting { .. } | Seat::Ready { .. } | Seat::Leaving { .. } | Seat::Vacant => None,
+            Seat::Unstarted
+            | Seat::Starting { .. }
+            | Seat::Ready { .. }
+            | Seat::Leaving { .. }
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => None,
         };
         let draining = outgoing.map(|incarnation| (incarnation, MemberState::Draining));
         let members: Vec<_> = draining.chain([seated]).collect();

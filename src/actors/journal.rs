@@ -1,10 +1,14 @@
 //! What an operator reads at night: one event for every start, ready, exception, exit, decision and stop, with fields to
 //! search by. Nothing is installed to print them: that is the program's business.
 
+use std::time::Duration;
+
 use tracing::{error, info, warn};
 
 use crate::identity::MemberId;
-use crate::supervision::{Decision, Directive, Exception, LinkError, Outcome, Record, Urgency, Verdict};
+use crate::supervision::{
+    Conclusion, Decision, Directive, Exception, LinkError, Operation, OperationId, Outcome, Record, Urgency, Verdict,
+};
 
 pub(crate) fn started(id: MemberId, pid: u32) {
     info!(slot = %id.slot(), incarnation = id.incarnation().get(), pid, "member started");
@@ -39,7 +43,12 @@ pub(crate) fn record(record: &Record, pid: Option<u32>) {
     let Some(exit) = cause.exit() else {
         return match decision {
             Decision::GiveUp => error!(%slot, incarnation, pid, %cause, %decision, "supervision gives up"),
-            Decision::Strategy(_) | Decision::AlreadyReplaced | Decision::Stopping | Decision::StartFailed => {
+            Decision::Strategy(_)
+            | Decision::AlreadyReplaced
+            | Decision::Regrouped(_)
+            | Decision::Operated(_)
+            | Decision::Stopping
+            | Decision::StartFailed => {
                 info!(%slot, incarnation, pid, %cause, %decision, "decision");
             }
         };
@@ -53,7 +62,7 @@ pub(crate) fn record(record: &Record, pid: Option<u32>) {
             error!(%slot, incarnation, pid, %cause, %decision, age, "member exited: restart limit reached");
         }
         Decision::Strategy(_) => warn!(%slot, incarnation, pid, %cause, %decision, age, "member exited"),
-        Decision::AlreadyReplaced | Decision::Stopping => {
+        Decision::AlreadyReplaced | Decision::Regrouped(_) | Decision::Operated(_) | Decision::Stopping => {
             info!(%slot, incarnation, pid, %cause, %decision, age, "member exited");
         }
     }
@@ -62,6 +71,22 @@ pub(crate) fn record(record: &Record, pid: Option<u32>) {
 pub(crate) fn abandoned(id: MemberId, pid: Option<u32>) {
     let (slot, incarnation) = (id.slot(), id.incarnation().get());
     error!(%slot, incarnation, pid, "member was killed and does not go: nobody waits for it any more");
+}
+
+pub(crate) fn unresponsive(id: MemberId, pid: Option<u32>, span: Duration) {
+    let (slot, incarnation) = (id.slot(), id.incarnation().get());
+    warn!(%slot, incarnation, pid, silent = ?span, "member unresponsive");
+}
+
+pub(crate) fn operation(id: OperationId, operation: &Operation) {
+    info!(operation = id.0, "{operation}");
+}
+
+pub(crate) fn concluded(id: OperationId, conclusion: &Conclusion) {
+    match conclusion {
+        Conclusion::Done | Conclusion::Superseded => info!(operation = id.0, %conclusion, "operation concluded"),
+        Conclusion::Failed(_) => warn!(operation = id.0, %conclusion, "operation concluded"),
+    }
 }
 
 pub(crate) fn stop(urgency: Urgency, why: &str) {
@@ -74,6 +99,7 @@ pub(crate) fn stop(urgency: Urgency, why: &str) {
 pub(crate) fn finished(outcome: &Outcome) {
     match &outcome.verdict {
         Verdict::Stopped => info!("cluster stopped"),
+        Verdict::Completed(id) => info!(slot = %id.slot(), "cluster stopped: a significant member has ended"),
         Verdict::StartFailed(id, cause) => error!(slot = %id.slot(), %cause, "cluster failed to start"),
         Verdict::GaveUp(reason) => error!(cause = %reason, "cluster gave up"),
     }

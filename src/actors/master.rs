@@ -153,6 +153,8 @@ impl MasterState {
                 journal::exception(*id, board.pid(*id), exception);
                 board.exception(*id);
             }
+            Event::Unresponsive(id, span) => journal::unresponsive(*id, board.pid(*id), *span),
+            Event::Operate(id, operation) => journal::operation(*id, operation),
             Event::LinkLost(id, error) => journal::link_lost(*id, board.pid(*id), error),
             Event::Exited(..) | Event::Boot | Event::Stop(_) | Event::DeadlinePassed => {}
         }
@@ -219,8 +221,12 @@ fn instant(started: Instant, due: Moment) -> Option<Instant> {
 
 fn member(event: &Event) -> Option<MemberId> {
     match event {
-        Event::Ready(id) | Event::Exception(id, _) | Event::LinkLost(id, _) | Event::Exited(id, _) => Some(*id),
-        Event::Boot | Event::Stop(_) | Event::DeadlinePassed => None,
+        Event::Ready(id)
+        | Event::Exception(id, _)
+        | Event::Unresponsive(id, _)
+        | Event::LinkLost(id, _)
+        | Event::Exited(id, _) => Some(*id),
+        Event::Boot | Event::Operate(..) | Event::Stop(_) | Event::DeadlinePassed => None,
     }
 }
 

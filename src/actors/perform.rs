@@ -29,6 +29,12 @@ pub(crate) fn perform(action: Action, routes: &Routes, board: &mut Board) -> Opt
         }
         Action::Park(slot) => routes.tell(slot, SlotMsg::Park),
         Action::Vacate(slot) => routes.tell(slot, SlotMsg::Vacate),
+        // The slots of a running cluster are those of its plan: nobody asks for others yet, and a place has been made
+        // for each.
+        Action::Open(_) => {}
+        // What is sent there goes back, as from any slot in which nobody will be.
+        Action::Close(slot) => routes.tell(slot, SlotMsg::Vacate),
+        Action::Conclude(id, conclusion) => journal::concluded(id, &conclusion),
         Action::Record(record) => {
             journal::record(&record, board.pid(record.member));
             board.record(&record);
@@ -49,8 +55,8 @@ pub(crate) fn slot(action: &Action) -> Option<Slot> {
         | Action::Terminate(id, _)
         | Action::Kill(id)
         | Action::Abandon(id) => Some(id.slot()),
-        Action::Park(slot) | Action::Vacate(slot) => Some(*slot),
+        Action::Park(slot) | Action::Vacate(slot) | Action::Open(slot) | Action::Close(slot) => Some(*slot),
         Action::Record(record) => Some(record.member.slot()),
-        Action::AnnounceReady | Action::Finish(_) => None,
+        Action::AnnounceReady | Action::Conclude(..) | Action::Finish(_) => None,
     }
 }

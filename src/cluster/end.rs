@@ -41,8 +41,8 @@ impl ClusterError {
     pub(super) fn of(outcome: Outcome) -> Result<(), ClusterError> {
         let Outcome { verdict, leftovers } = outcome;
         match verdict {
-            Verdict::Stopped if leftovers.is_empty() => Ok(()),
-            Verdict::Stopped => Err(ClusterError::LeftBehind(leftovers)),
+            Verdict::Stopped | Verdict::Completed(_) if leftovers.is_empty() => Ok(()),
+            Verdict::Stopped | Verdict::Completed(_) => Err(ClusterError::LeftBehind(leftovers)),
             Verdict::StartFailed(member, cause) => {
                 Err(ClusterError::StartFailed { member, cause: Box::new(cause), leftovers })
             }

@@ -15,7 +15,9 @@ use super::end::ClusterError;
 use super::handle::Stage;
 use crate::actors::Observe;
 use crate::identity::{MemberId, Slot};
-use crate::supervision::{Action, Cause, Decision, Event, Exception, Moment, Seat, Supervisor};
+use crate::supervision::{
+    Action, Cause, Conclusion, Decision, Event, Exception, Moment, OperationId, Seat, Supervisor,
+};
 
 /// How many events are kept for a listener that is busy with others. It hears how many it has missed.
 const REMEMBERED: usize = 1024;
@@ -70,6 +72,13 @@ pub enum ClusterEvent {
         /// How long from now until it is tried again. `None`: never by itself.
         retry_in: Option<Duration>,
     },
+    /// An operation that was asked for has ended.
+    Concluded {
+        /// Which.
+        operation: OperationId,
+        /// How.
+        conclusion: Conclusion,
+    },
     /// Every member has been ready at once, for the first time.
     ClusterReady,
     /// The cluster stops, because it was asked to or has failed: the events before say which.
@@ -98,6 +107,7 @@ impl fmt::Display for ClusterEvent {
                 write!(f, "{slot} parked, tried again in {after:?}")
             }
             ClusterEvent::Parked { slot, retry_in: None } => write!(f, "{slot} parked for good"),
+            ClusterEvent::Concluded { operation, conclusion } => write!(f, "{operation} {conclusion}"),
             ClusterEvent::ClusterReady => f.write_str("cluster ready"),
             ClusterEvent::Stopping => f.write_str("cluster stopping"),
             ClusterEvent::Finished(Ok(())) => f.write_str("cluster stopped"),
@@ -238,6 +248,9 @@ impl Herald {
                     _ => self.tell(ClusterEvent::Decided { member, cause, decision }),
                 }
             }
+            Action::Conclude(operation, conclusion) => {
+                self.tell(ClusterEvent::Concluded { operation: *operation, conclusion: conclusion.clone() });
+            }
             // How it is done; what it comes to is told when it has.
             Action::Spawn(_)
             | Action::ResendReady(_)
@@ -247,6 +260,8 @@ impl Herald {
             | Action::Kill(_)
             | Action::Abandon(_)
             | Action::Vacate(_)
+            | Action::Open(_)
+            | Action::Close(_)
             // Told when the last process is gone.
             | Action::Finish(_) => {}
         }

@@ -48,14 +48,7 @@ impl World {
         raise: impl Fn(&Messenger) + Send + Sync + 'static,
     ) -> World {
         let directory = Arc::new(Directory::new([(Role::AGENT, 1), (Role::WORKER, 3)]));
-        let role = |role: Role, count| RolePlan {
-            role,
-            count,
-            ready_timeout: Duration::from_secs(60),
-            stop_timeout: Duration::from_secs(5),
-            give_up_after: Duration::from_secs(60),
-            strategy: Arc::new(OneForOne::worker()),
-        };
+        let role = |role, count| RolePlan::new(role, count, OneForOne::worker());
         let nursery = Arc::new(Nursery {
             directory: directory.clone(),
             raise: Box::new(raise),

@@ -58,6 +58,16 @@ pub enum PlanError {
     /// Two listeners have the same name, or there are more than 64.
     #[error("listeners: {0}")]
     Listeners(String),
+    /// The settings of a strategy do not fit together.
+    #[error("{setting} of the strategy of role {role}: {why}")]
+    Strategy {
+        /// Which role.
+        role: String,
+        /// Which setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A setting of the built-in strategy was made although another one decides.
     #[error("role {role}: {setting} is a setting of the built-in strategy, and another one decides")]
     IdleSetting {

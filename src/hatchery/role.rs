@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::identity::Role;
 use crate::process::{Executable, contain};
 use crate::supervision::{
-    Backoff, Dice, Directive, Fact, Intensity, OnException, OneForOne, Reason, RestartType, Strategy, View,
+    Answer, Backoff, Dice, Directive, Fact, Intensity, Misfit, OnException, OneForOne, Reason, RestartType, Strategy,
+    View,
 };
 
 /// Settings of one role. See [`Hatchery::tune`](crate::Hatchery::tune).
@@ -25,6 +26,7 @@ pub struct RoleSettings {
     pub(crate) oom_score: i32,
     pub(crate) capture_stderr: bool,
     pub(crate) stays: bool,
+    pub(crate) overlap: bool,
     /// Settings of the built-in strategy that were made although another one decides.
     pub(crate) idle: Vec<&'static str>,
 }
@@ -50,6 +52,7 @@ impl RoleSettings {
             oom_score: if is_agent { 250 } else { 500 },
             capture_stderr: false,
             stays: is_agent,
+            overlap: !is_agent,
             idle: Vec::new(),
         }
     }
@@ -135,6 +138,13 @@ impl RoleSettings {
         self
     }
 
+    /// Whether a restart that an operator asks for starts the successor while the old process drains. Default of the agent
+    /// no, there is to be one of it at a time; of all others yes.
+    pub fn overlap(&mut self, overlap: bool) -> &mut Self {
+        self.overlap = overlap;
+        self
+    }
+
     /// When a member that ended is started again. Default permanent. Of the built-in strategy.
     pub fn restart(&mut self, restart: RestartType) -> &mut Self {
         self.built_in("restart", |strategy| strategy.restart(restart))
@@ -182,8 +192,9 @@ impl RoleSettings {
         self.built_in("role_restart_limit", |strategy| strategy.role_intensity(limit))
     }
 
-    /// Another strategy, in place of the built-in one; of a function, see [`from_fn`](crate::supervision::from_fn). It has no use for the settings of that: to make one of them
-    /// afterwards is an error of the plan. If it panics, the cluster gives up: stopped in order, exit code 3.
+    /// Another strategy, in place of the built-in one; of a function, see [`from_fn`](crate::supervision::from_fn). It has
+    /// no use for the settings of that: to make one of them afterwards is an error of the plan. If it panics, the cluster
+    /// gives up, and names it: stopped in order, exit code 3.
     pub fn strategy(&mut self, strategy: impl Strategy) -> &mut Self {
         self.strategy = Choice::Own(Arc::new(strategy));
         self
@@ -206,13 +217,30 @@ struct Guarded {
 }
 
 impl Strategy for Guarded {
-    fn decide(&self, fact: &Fact<'_>, view: &View<'_>, dice: &mut Dice) -> Directive {
+    fn decide(&self, fact: &Fact<'_>, view: &View<'_>, dice: &mut Dice) -> Answer {
         match contain(|| self.strategy.decide(fact, view, dice)) {
-            Ok(directive) => directive,
+            Ok(answer) => answer,
             Err(text) => {
-                Directive::Escalate(Reason::new(format!("the strategy of role {} panicked: {text}", self.role)))
+                let (name, role) = (self.strategy.name(), self.role);
+                Directive::Escalate(Reason::new(format!("the strategy {name} of role {role} panicked: {text}"))).into()
             }
         }
+    }
+
+    fn restart_type(&self) -> Option<RestartType> {
+        self.strategy.restart_type()
+    }
+
+    fn is_significant(&self) -> bool {
+        self.strategy.is_significant()
+    }
+
+    fn check(&self) -> Result<(), Misfit> {
+        self.strategy.check()
+    }
+
+    fn name(&self) -> &'static str {
+        self.strategy.name()
     }
 }
 

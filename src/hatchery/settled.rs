@@ -12,7 +12,7 @@ use crate::identity::Role;
 use crate::listener::Sharing;
 use crate::member::{self, Habits, RoleFn, RoleInside};
 use crate::process::Address;
-use crate::supervision::{Plan, RolePlan};
+use crate::supervision::{Misfit, Plan, RolePlan};
 use crate::transport::{Directory, Limits, PAYLOAD_CEILING};
 
 /// Longer than this nobody means.
@@ -87,7 +87,10 @@ impl Hatchery {
         }
         let mut roles: Vec<Settled> = Vec::new();
         for (role, declared) in rank(self.roles)? {
-            let settings = RoleSettings::of(role, declared.count);
+            let mut settings = RoleSettings::of(role, declared.count);
+            if let Some(strategy) = &self.strategy {
+                settings.strategy = Choice::Own(strategy.clone());
+            }
             roles.push(Settled { role, settings, run: declared.run });
         }
         for (name, tune) in self.tuning {
@@ -182,7 +185,14 @@ impl Settled {
         let strategy = match &self.settings.strategy {
             Choice::BuiltIn(strategy) => strategy.times(),
             // What it answers may be any time: the core knows those that never come.
-            Choice::Own(_) => Vec::new(),
+            Choice::Own(strategy) => {
+                strategy.check().map_err(|Misfit { setting, why }| PlanError::Strategy {
+                    role: role(),
+                    setting,
+                    why,
+                })?;
+                Vec::new()
+            }
         };
         let allowed = match self.role {
             role if role == Role::AGENT && count != 1 => Some("one"),
@@ -211,6 +221,8 @@ impl Settled {
         RolePlan {
             role: self.role,
             count: self.settings.count as u16,
+            max_count: if self.role == Role::AGENT { 1 } else { u16::MAX },
+            overlap: self.settings.overlap,
             ready_timeout: self.settings.ready_timeout,
             stop_timeout: self.settings.stop_timeout,
             give_up_after: self.settings.give_up_after,

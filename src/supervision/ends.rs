@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
+use super::answer::{Directive, Scope};
 use super::fact::{BootFailure, Exit, ExitStatus, Fact, LinkError};
 use super::moment::Moment;
-use super::seat::{Departure, Errand, Killing, Seat};
-use super::strategy::Directive;
+use super::operation::OperationId;
+use super::restart_type::RestartType;
+use super::seat::{Departure, Errand, Killing, Place, Seat, Task};
 use super::supervisor::{At, Supervisor};
 use crate::identity::{MemberId, Slot};
 
@@ -45,7 +47,9 @@ impl Supervisor {
             | Seat::Unstarted
             | Seat::Waiting { .. }
             | Seat::Parked { .. }
-            | Seat::Vacant => return,
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => return,
         };
         let departure = match hostile {
             true => {
@@ -63,13 +67,15 @@ impl Supervisor {
         let Some(at) = self.find(id.slot()) else { return };
         let stopping = self.phase.is_stopping();
         let place = &mut self.roles[at.0].places[at.1];
-        if let Some(departure) = place.take_outgoing(id.incarnation()) {
-            self.roles[at.0].processes -= 1;
-            self.reindex(at);
+        if place.outgoing.iter().any(|departure| departure.incarnation == id.incarnation())
+            && let Some(departure) = self.change(at, now, |place| place.take_outgoing(id.incarnation()))
+        {
             let decision = if stopping { Decision::Stopping } else { Decision::AlreadyReplaced };
             out.push(Action::Record(Record { member: id, cause: departure.cause(exit), decision }));
+            self.attend(at, now, out);
             return;
         }
+        let place = &self.roles[at.0].places[at.1];
         let (cause, ready_for, restart) = match &place.seat {
             Seat::Starting { incarnation, .. } if *incarnation == id.incarnation() => {
                 (Cause::BootFailed(BootFailure::Ended(exit)), None, None)
@@ -80,7 +86,12 @@ impl Supervisor {
             Seat::Leaving { departure, ready_for, errand } if departure.incarnation == id.incarnation() => {
                 let restart = match errand {
                     Errand::Restart(after) => Some(*after),
-                    Errand::Stop | Errand::BootTimeout(_) | Errand::BootException | Errand::LinkLost(_) => None,
+                    Errand::Stop
+                    | Errand::BootTimeout(_)
+                    | Errand::BootException
+                    | Errand::LinkLost(_)
+                    | Errand::Group
+                    | Errand::Operator(_) => None,
                 };
                 (told(errand, departure, *ready_for, exit), *ready_for, restart)
             }
@@ -91,7 +102,9 @@ impl Supervisor {
             | Seat::Unstarted
             | Seat::Waiting { .. }
             | Seat::Parked { .. }
-            | Seat::Vacant => return,
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => return,
         };
         if stopping {
             out.push(Action::Record(Record { member: id, cause, decision: Decision::Stopping }));
@@ -100,10 +113,26 @@ impl Supervisor {
             out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
             self.vacate(at, now, out);
             self.begin_stop(Verdict::StartFailed(id, cause), now, out);
+        } else if let Some(operation) = place.unwanted_by() {
+            out.push(Action::Record(Record { member: id, cause, decision: Decision::Operated(operation) }));
+            self.set_aside(at, now, out);
+            self.attend(at, now, out);
+        } else if let Some(first) = self.goes_along(at) {
+            let is_asked_for = place.task.is_some() || place.scaled;
+            out.push(Action::Record(Record { member: id, cause, decision: Decision::Regrouped(first) }));
+            match self.roles[at.0].restart_type {
+                Some(RestartType::Temporary) if !is_asked_for => self.vacate(at, now, out),
+                Some(RestartType::Temporary | RestartType::Transient | RestartType::Permanent) | None => {
+                    self.set_seat(at, Seat::Unstarted, now);
+                }
+            }
+        } else if let Some(operation) = recalled(place, id) {
+            out.push(Action::Record(Record { member: id, cause, decision: Decision::Operated(operation) }));
+            self.start(at, now, out);
         } else {
             let directive = match (restart, &cause) {
                 // Decided when it was told to go.
-                (Some(after), _) => Directive::Restart { after },
+                (Some(after), _) => Directive::Restart { scope: Scope::One, after },
                 (None, Cause::BootFailed(failure)) => self.judge(at, &Fact::BootFailed(failure), ready_for, now),
                 (None, Cause::LinkLost(error, _)) => self.judge(at, &Fact::LinkLost(error), ready_for, now),
                 (
@@ -114,27 +143,42 @@ impl Supervisor {
                     | Cause::Hurried(exit)
                     | Cause::Displaced(exit),
                 ) => self.judge(at, &Fact::Exited(exit), ready_for, now),
-                (None, Cause::Exception(_) | Cause::NobodyReady(_)) => unreachable!("an end has none of these causes"),
+                (None, Cause::Exception(_) | Cause::Unresponsive(_) | Cause::NobodyReady(_)) => {
+                    unreachable!("an end has none of these causes")
+                }
             };
             let decision = Decision::Strategy(directive.clone());
+            let was_not_ready = ready_for.is_none().then(|| cause.clone());
             out.push(Action::Record(Record { member: id, cause, decision }));
-            self.follow_exit(at, directive, now, out);
+            self.follow_exit(at, id, directive, now, out);
+            if let Some(cause) = was_not_ready {
+                self.will_not_be_ready(at, id, &cause, now, out);
+            }
         }
     }
 
-    /// Carries out `directive` about a seat whose process is gone.
-    fn follow_exit(&mut self, at: At, directive: Directive, now: Moment, out: &mut Actions) {
+    /// Carries out `directive` about a seat whose process, `id`, is gone.
+    fn follow_exit(&mut self, at: At, id: MemberId, directive: Directive, now: Moment, out: &mut Actions) {
         match directive {
             Directive::Ignore | Directive::Remove => self.vacate(at, now, out),
-            Directive::Restart { after } if !after.is_zero() => {
+            Directive::Restart { scope: Scope::One, after } if !after.is_zero() => {
                 self.roles[at.0].places[at.1].parked = 0;
                 self.set_seat(at, Seat::Waiting { restart_at: now + after }, now);
             }
-            Directive::Restart { .. } | Directive::Replace { .. } => {
+            Directive::Restart { scope: Scope::One, .. } | Directive::Replace { .. } => {
                 self.roles[at.0].places[at.1].parked = 0;
-                self.spawn(at, now, out);
+                self.start(at, now, out);
+            }
+            Directive::Restart { scope: scope @ (Scope::Rest | Scope::Role | Scope::All), after } => {
+                self.roles[at.0].places[at.1].parked = 0;
+                self.set_seat(at, Seat::Unstarted, now);
+                self.begin_regroup(at, scope, id, now + after, now, out);
             }
             Directive::Park { probe } => self.park(at, probe, now, out),
+            Directive::Shutdown => {
+                self.vacate(at, now, out);
+                self.begin_stop(Verdict::Completed(id), now, out);
+            }
             Directive::Escalate(reason) => {
                 self.vacate(at, now, out);
                 self.begin_stop(Verdict::GaveUp(reason), now, out);
@@ -165,15 +209,17 @@ impl Supervisor {
                 true => out.push(Action::Kill(slot.member(departure.incarnation))),
                 false => abandoned.push(departure.incarnation),
             },
-            Seat::Waiting { restart_at } if *restart_at <= now => self.spawn(at, now, out),
-            Seat::Parked { probe_at: Some(probe_at) } if *probe_at <= now => self.spawn(at, now, out),
+            Seat::Waiting { restart_at } if *restart_at <= now => self.start(at, now, out),
+            Seat::Parked { probe_at: Some(probe_at) } if *probe_at <= now => self.start(at, now, out),
             Seat::Starting { .. }
             | Seat::Leaving { .. }
             | Seat::Waiting { .. }
             | Seat::Parked { .. }
             | Seat::Unstarted
             | Seat::Ready { .. }
-            | Seat::Vacant => {}
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => {}
         }
         self.reindex(at);
         for incarnation in abandoned {
@@ -185,11 +231,34 @@ impl Supervisor {
     }
 }
 
+/// Who has asked that the place be started again when this one has gone, if anybody.
+fn recalled(place: &Place, id: MemberId) -> Option<OperationId> {
+    match (&place.seat, place.task) {
+        (_, Some(Task::Restart { id: operation, later_than })) if Some(id.incarnation()) <= later_than => {
+            Some(operation)
+        }
+        // Whoever asked for it has been superseded by one who wants the slot to stay.
+        (Seat::Leaving { errand: Errand::Operator(operation), .. }, _) => Some(*operation),
+        (
+            Seat::Unstarted
+            | Seat::Starting { .. }
+            | Seat::Ready { .. }
+            | Seat::Leaving { .. }
+            | Seat::Waiting { .. }
+            | Seat::Parked { .. }
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed,
+            _,
+        ) => None,
+    }
+}
+
 /// The end of one who was told to go, as what it was.
 fn told(errand: &Errand, departure: &Departure, ready_for: Option<Duration>, exit: Exit) -> Cause {
     let was_killed = !departure.is_asked();
     match errand {
-        Errand::Stop | Errand::Restart(_) => departure.cause(exit),
+        Errand::Stop | Errand::Restart(_) | Errand::Group | Errand::Operator(_) => departure.cause(exit),
         Errand::BootTimeout(allowed) => Cause::BootFailed(BootFailure::TimedOut { allowed: *allowed, exit }),
         Errand::BootException => Cause::BootFailed(BootFailure::Ended(exit)),
         Errand::LinkLost(error) => match (was_killed, ready_for) {

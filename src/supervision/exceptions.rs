@@ -1,12 +1,12 @@
-//! What follows when a member that is alive reports that something in it went wrong.
+//! What follows when something goes wrong in a member that is alive: it says so, or it says nothing any more.
 
 use std::time::Duration;
 
 use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
+use super::answer::{Directive, Scope};
 use super::fact::{Exception, ExceptionKind, Fact};
 use super::moment::Moment;
 use super::seat::{Departure, Errand, Killing, Seat};
-use super::strategy::Directive;
 use super::supervisor::{At, Supervisor};
 use crate::identity::MemberId;
 
@@ -41,15 +41,19 @@ impl Supervisor {
                 out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
                 self.begin_stop(Verdict::StartFailed(id, cause), now, out);
             }
+            // Nor does it leave before those behind it in its group have.
+            Seat::Ready { incarnation, .. } if incarnation == id.incarnation() && self.goes_along(at).is_some() => {
+                let first = self.goes_along(at).unwrap_or(id);
+                out.push(Action::Record(Record {
+                    member: id,
+                    cause: Cause::Exception(exception),
+                    decision: Decision::Regrouped(first),
+                }));
+                out.push(Action::Stay(id));
+            }
             Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
                 let directive = self.judge(at, &Fact::Exception(&exception), Some(now - since), now);
-                let cause = Cause::Exception(exception);
-                let decision = Decision::Strategy(directive.clone());
-                out.push(Action::Record(Record { member: id, cause: cause.clone(), decision }));
-                self.follow_exception(at, id, now - since, directive, now, out);
-                if self.phase.is_booting() && !self.may_become_ready(at) {
-                    self.begin_stop(Verdict::StartFailed(id, cause), now, out);
-                }
+                self.follow_alive(at, id, Cause::Exception(exception), since, directive, now, out);
             }
             // From one who is leaving anyway, or whose seat has moved on.
             Seat::Starting { .. }
@@ -58,29 +62,93 @@ impl Supervisor {
             | Seat::Unstarted
             | Seat::Waiting { .. }
             | Seat::Parked { .. }
-            | Seat::Vacant => {}
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => {}
         }
     }
 
-    /// Carries out `directive` about the member in the seat, which is ready and alive.
-    fn follow_exception(
+    /// A member has not been heard of for `span`. The strategy is asked while it is there: so it can be left alone, or
+    /// replaced before it has gone.
+    pub(super) fn unresponsive(&mut self, id: MemberId, span: Duration, now: Moment, out: &mut Actions) {
+        let Some(at) = self.find(id.slot()) else { return };
+        match self.roles[at.0].places[at.1].seat {
+            // It is to go anyway, and has a deadline for that.
+            Seat::Ready { .. } if self.phase.is_stopping() || self.goes_along(at).is_some() => {}
+            Seat::Ready { incarnation, .. } if incarnation == id.incarnation() && self.phase.is_booting() => {
+                let cause = Cause::Unresponsive(span);
+                out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
+                self.begin_stop(Verdict::StartFailed(id, cause), now, out);
+            }
+            Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
+                let directive = self.judge(at, &Fact::Unresponsive(span), Some(now - since), now);
+                self.follow_alive(at, id, Cause::Unresponsive(span), since, directive, now, out);
+            }
+            // It has a deadline, or its seat has moved on.
+            Seat::Starting { .. }
+            | Seat::Ready { .. }
+            | Seat::Leaving { .. }
+            | Seat::Unstarted
+            | Seat::Waiting { .. }
+            | Seat::Parked { .. }
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => {}
+        }
+    }
+
+    /// Carries out `directive` about the member in the seat, which is ready since then and alive.
+    #[expect(clippy::too_many_arguments, reason = "who, what, since when, and what follows")]
+    fn follow_alive(
         &mut self,
         at: At,
         id: MemberId,
-        ready_for: Duration,
+        cause: Cause,
+        since: Moment,
         directive: Directive,
         now: Moment,
         out: &mut Actions,
     ) {
+        // A group that has to begin again before all have been ready once has not started.
+        let is_false_start = self.phase.is_booting()
+            && match directive {
+                Directive::Restart { scope: Scope::Rest | Scope::Role | Scope::All, .. } => true,
+                Directive::Restart { scope: Scope::One, .. }
+                | Directive::Ignore
+                | Directive::Replace { .. }
+                | Directive::Park { .. }
+                | Directive::Remove
+                | Directive::Shutdown
+                | Directive::Escalate(_) => false,
+            };
+        if is_false_start {
+            out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
+            return self.begin_stop(Verdict::StartFailed(id, cause), now, out);
+        }
+        let decision = Decision::Strategy(directive.clone());
+        let waits_for_a_word = match cause {
+            Cause::Exception(_) => true,
+            Cause::Exited(_)
+            | Cause::Left(_)
+            | Cause::Overdue(..)
+            | Cause::Hurried(_)
+            | Cause::Displaced(_)
+            | Cause::BootFailed(_)
+            | Cause::LinkLost(..)
+            | Cause::Unresponsive(_)
+            | Cause::NobodyReady(_) => false,
+        };
+        out.push(Action::Record(Record { member: id, cause: cause.clone(), decision }));
         let patience = self.roles[at.0].plan.stop_timeout;
         match directive {
-            Directive::Ignore => out.push(Action::Stay(id)),
-            // Others go on: what is queued at its port is theirs, or its successor's.
-            Directive::Restart { after } => {
-                out.push(Action::Drain(id, patience));
-                let departure = Departure::asked(id.incarnation(), patience, now);
-                let (ready_for, errand) = (Some(ready_for), Errand::Restart(after));
-                self.set_seat(at, Seat::Leaving { departure, ready_for, errand }, now);
+            Directive::Ignore if waits_for_a_word => out.push(Action::Stay(id)),
+            Directive::Ignore => {}
+            Directive::Restart { scope: Scope::One, after } => {
+                self.ask_to_leave(at, id.incarnation(), Some(now - since), Errand::Restart(after), now, out);
+            }
+            Directive::Restart { scope: scope @ (Scope::Rest | Scope::Role | Scope::All), after } => {
+                self.ask_to_leave(at, id.incarnation(), Some(now - since), Errand::Group, now, out);
+                self.begin_regroup(at, scope, id, now + after, now, out);
             }
             Directive::Replace { drain } => {
                 self.see_out(at, id, drain, now, out);
@@ -95,22 +163,24 @@ impl Supervisor {
                 self.see_out(at, id, patience, now, out);
                 self.vacate(at, now, out);
             }
-            Directive::Escalate(reason) => {
-                self.begin_stop(Verdict::GaveUp(reason), now, out);
-            }
+            Directive::Shutdown => self.begin_stop(Verdict::Completed(id), now, out),
+            Directive::Escalate(reason) => self.begin_stop(Verdict::GaveUp(reason), now, out),
+        }
+        if self.phase.is_booting() && !self.may_become_ready(at) {
+            self.begin_stop(Verdict::StartFailed(id, cause), now, out);
         }
     }
 
     /// Moves the member out of its seat: it drains beside it. One that was draining there already has had its time.
-    fn see_out(&mut self, at: At, id: MemberId, drain: Duration, now: Moment, out: &mut Actions) {
+    pub(super) fn see_out(&mut self, at: At, id: MemberId, drain: Duration, now: Moment, out: &mut Actions) {
         let place = &mut self.roles[at.0].places[at.1];
         for earlier in &mut place.outgoing {
             if earlier.kill(Killing::Displaced, now) {
                 out.push(Action::Kill(place.slot.member(earlier.incarnation)));
             }
         }
-        place.outgoing.push(Departure::asked(id.incarnation(), drain, now));
-        self.roles[at.0].processes += 1;
+        // One more process, for the moment: the seat is about to be another's.
+        self.change(at, now, |place| place.outgoing.push(Departure::asked(id.incarnation(), drain, now)));
         out.push(Action::Drain(id, drain));
     }
 
@@ -119,7 +189,12 @@ impl Supervisor {
         match self.roles[at.0].places[at.1].seat {
             Seat::Starting { .. } | Seat::Ready { .. } | Seat::Waiting { .. } => true,
             Seat::Leaving { errand: Errand::Restart(_), .. } => true,
-            Seat::Leaving { .. } | Seat::Unstarted | Seat::Parked { .. } | Seat::Vacant => false,
+            Seat::Leaving { .. }
+            | Seat::Unstarted
+            | Seat::Parked { .. }
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => false,
         }
     }
 }

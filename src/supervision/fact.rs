@@ -4,8 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How a process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Exit {
     /// What the kernel says.
@@ -21,7 +23,7 @@ pub struct Exit {
 }
 
 /// What the kernel says of the end of a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ExitStatus {
     /// It exited.
@@ -40,7 +42,7 @@ pub enum ExitStatus {
 }
 
 /// Why the operating system refused to start a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SpawnFailure {
     /// The step that failed and what the system said.
@@ -100,7 +102,7 @@ impl fmt::Display for Exit {
 }
 
 /// What a member says when something in it went wrong and it is still alive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Exception {
     /// How it came about.
@@ -110,7 +112,7 @@ pub struct Exception {
 }
 
 /// How an exception came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ExceptionKind {
     /// A panic reached the panic hook outside of `hatchery::contain`.
@@ -139,7 +141,7 @@ impl fmt::Display for Exception {
 }
 
 /// Why a link was lost while its process lived.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum LinkError {
     /// The member closed its end.
@@ -161,7 +163,7 @@ impl fmt::Display for LinkError {
 }
 
 /// Why a member did not become ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum BootFailure {
     /// It ended before it said ready.
@@ -214,4 +216,69 @@ pub enum Fact<'a> {
     BootFailed(&'a BootFailure),
     /// The link was lost while the process lived; it has been ended since.
     LinkLost(&'a LinkError),
+    /// The member is alive and has not been heard of for this long, although it should have been.
+    Unresponsive(Duration),
+}
+
+/// A fact that owns what it is about: a row of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedFact(Owned);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Owned {
+    Exception(Exception),
+    Exited(Exit),
+    BootFailed(BootFailure),
+    LinkLost(LinkError),
+    Unresponsive(Duration),
+}
+
+impl Fact<'_> {
+    /// [`Fact::Exception`], for a table.
+    pub fn exception(exception: Exception) -> OwnedFact {
+        OwnedFact(Owned::Exception(exception))
+    }
+
+    /// [`Fact::Exited`], for a table.
+    pub fn exited(exit: Exit) -> OwnedFact {
+        OwnedFact(Owned::Exited(exit))
+    }
+
+    /// [`Fact::BootFailed`], for a table.
+    pub fn boot_failed(failure: BootFailure) -> OwnedFact {
+        OwnedFact(Owned::BootFailed(failure))
+    }
+
+    /// [`Fact::LinkLost`], for a table.
+    pub fn link_lost(error: LinkError) -> OwnedFact {
+        OwnedFact(Owned::LinkLost(error))
+    }
+
+    /// [`Fact::Unresponsive`], for a table.
+    pub fn unresponsive(span: Duration) -> OwnedFact {
+        OwnedFact(Owned::Unresponsive(span))
+    }
+}
+
+impl OwnedFact {
+    /// As a strategy is told it.
+    pub fn as_fact(&self) -> Fact<'_> {
+        match &self.0 {
+            Owned::Exception(exception) => Fact::Exception(exception),
+            Owned::Exited(exit) => Fact::Exited(exit),
+            Owned::BootFailed(failure) => Fact::BootFailed(failure),
+            Owned::LinkLost(error) => Fact::LinkLost(error),
+            Owned::Unresponsive(span) => Fact::Unresponsive(*span),
+        }
+    }
+}
+
+/// The end of a process by its exit code. Short for [`Exit::code`], as a row of a table reads best.
+pub fn code(code: i32) -> Exit {
+    Exit::code(code)
+}
+
+/// The end of a process by a signal. Short for [`Exit::signal`].
+pub fn signal(number: i32) -> Exit {
+    Exit::signal(number)
 }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point in monotonic time, counted from the start of the master.
 ///
 /// Not a wall clock: it does not jump, and two of them are only comparable within one cluster.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Moment(Duration);
 
 impl Moment {
@@ -17,6 +19,11 @@ impl Moment {
     /// The moment `since_start` after the start of the master.
     pub const fn from_start(since_start: Duration) -> Moment {
         Moment(since_start)
+    }
+
+    /// This long before. The start, if that would be before it.
+    pub(super) fn less(self, span: Duration) -> Moment {
+        Moment(self.0.saturating_sub(span))
     }
 
     /// How long the master had been up.
@@ -40,6 +47,12 @@ impl Sub for Moment {
     /// Zero when `earlier` is the later one: reports may come out of order.
     fn sub(self, earlier: Moment) -> Duration {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+{}.{:06}s", self.0.as_secs(), self.0.subsec_micros())
     }
 }
 

@@ -6,22 +6,14 @@ mod tests;
 
 use std::time::Duration;
 
+use super::answer::{Answer, Directive, Scope};
 use super::backoff::Backoff;
 use super::dice::Dice;
 use super::fact::{BootFailure, Exit, ExitStatus, Fact};
 use super::history::Intensity;
-use super::strategy::{Directive, Strategy, View};
-
-/// When a member that ended is started again. OTP's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestartType {
-    /// Always.
-    Permanent,
-    /// Unless it exited with code 0.
-    Transient,
-    /// Never.
-    Temporary,
-}
+use super::restart_type::RestartType;
+use super::strategy::{Misfit, Strategy};
+use super::view::View;
 
 /// What follows an exception of a member that is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +28,7 @@ pub enum OnException {
 }
 
 /// Exit codes that no restart can mend: `EX_USAGE` and `EX_CONFIG` of sysexits.
-const PERMANENT: [i32; 2] = [64, 78];
+const PERMANENT: &[i32] = &[64, 78];
 
 /// Restarts the member that failed, and nobody else.
 #[derive(Clone, Debug)]
@@ -47,6 +39,8 @@ pub struct OneForOne {
     stable_after: Duration,
     /// The delay before every restart.
     delay: Duration,
+    /// Who exits with one of these is parked for good.
+    permanent: Vec<i32>,
     limits: Option<Limits>,
 }
 
@@ -78,6 +72,7 @@ impl OneForOne {
             exception: OnException::Replace { drain: secs(30) },
             stable_after: secs(1),
             delay: Duration::ZERO,
+            permanent: PERMANENT.to_vec(),
             limits: Some(Limits {
                 backoff: Backoff::doubling(Duration::from_millis(100), secs(10)),
                 first_free: true,
@@ -94,6 +89,7 @@ impl OneForOne {
             exception: OnException::Ignore,
             stable_after: secs(1),
             delay: secs(1),
+            permanent: PERMANENT.to_vec(),
             limits: Some(Limits {
                 backoff: Backoff::doubling(secs(1), secs(30)),
                 first_free: false,
@@ -150,6 +146,13 @@ impl OneForOne {
         self
     }
 
+    /// The exit codes that no restart can mend: who exits with one of them is parked, and not tried again. Default 64 and
+    /// 78, `EX_USAGE` and `EX_CONFIG` of sysexits.
+    pub fn permanent_codes(mut self, codes: impl IntoIterator<Item = i32>) -> OneForOne {
+        self.permanent = codes.into_iter().collect();
+        self
+    }
+
     /// No limit: every end is followed by a restart after the plain delay, for ever. For those who would rather burn a
     /// core than wait.
     pub fn unlimited(mut self) -> OneForOne {
@@ -181,17 +184,14 @@ impl OneForOne {
     }
 
     fn after_exit(&self, exit: Option<&Exit>, view: &View<'_>, dice: &mut Dice) -> Directive {
-        let clean = exit.is_some_and(Exit::is_clean);
-        match self.restart {
-            RestartType::Temporary => return Directive::Remove,
-            RestartType::Transient if clean => return Directive::Remove,
-            RestartType::Transient | RestartType::Permanent => {}
+        if !self.restart.restarts(exit) {
+            return Directive::Remove;
         }
-        if exit.is_some_and(|exit| PERMANENT.iter().any(|&code| exit.status == ExitStatus::Code(code))) {
+        if exit.is_some_and(|exit| self.permanent.iter().any(|&code| exit.status == ExitStatus::Code(code))) {
             return Directive::Park { probe: None };
         }
         let Some(limits) = &self.limits else {
-            return Directive::Restart { after: self.delay };
+            return Directive::Restart { scope: Scope::One, after: self.delay };
         };
         if self.is_over(limits, view) {
             return Directive::Park { probe: Some(limits.probe.delay(view.parked + 1, dice)) };
@@ -201,7 +201,7 @@ impl OneForOne {
             true => self.delay.max(limits.backoff.delay(young.saturating_sub(1), dice)),
             false => self.delay.max(limits.backoff.delay(young, dice)),
         };
-        Directive::Restart { after: own.max(limits.throttle(view, dice)) }
+        Directive::Restart { scope: Scope::One, after: own.max(limits.throttle(view, dice)) }
     }
 
     /// Whether this failure, a young one, is one too many. Who was parked and fails young again has no new credit.
@@ -237,14 +237,14 @@ impl Limits {
     /// The delay that a role over its limit puts on every restart: its members fall one after the other, and a new
     /// one would only be the next.
     fn throttle(&self, view: &View<'_>, dice: &mut Dice) -> Duration {
-        let failures = 1 + view.role_history.within(self.role.period, view.now).count();
+        let failures = 1 + view.role_history.count_within(self.role.period, view.now);
         self.backoff.delay(failures.saturating_sub(self.role.restarts), dice)
     }
 }
 
 impl Strategy for OneForOne {
-    fn decide(&self, fact: &Fact<'_>, view: &View<'_>, dice: &mut Dice) -> Directive {
-        match fact {
+    fn decide(&self, fact: &Fact<'_>, view: &View<'_>, dice: &mut Dice) -> Answer {
+        let directive = match fact {
             Fact::Exception(_) => match (self.exception, &self.limits) {
                 (OnException::Ignore, _) => Directive::Ignore,
                 // A sick worker beats none: over its limit it stays in service.
@@ -256,10 +256,22 @@ impl Strategy for OneForOne {
             },
             Fact::Exited(exit) => self.after_exit(Some(exit), view, dice),
             Fact::BootFailed(BootFailure::Ended(exit)) => self.after_exit(Some(exit), view, dice),
-            // Its status says how we ended it, not how it was.
-            Fact::BootFailed(BootFailure::TimedOut { .. } | BootFailure::LinkLost { .. }) | Fact::LinkLost(_) => {
-                self.after_exit(None, view, dice)
-            }
+            // Its status says how we ended it, or will, and not how it was.
+            Fact::BootFailed(BootFailure::TimedOut { .. } | BootFailure::LinkLost { .. })
+            | Fact::LinkLost(_)
+            | Fact::Unresponsive(_) => self.after_exit(None, view, dice),
+        };
+        directive.into()
+    }
+
+    fn restart_type(&self) -> Option<RestartType> {
+        Some(self.restart)
+    }
+
+    fn check(&self) -> Result<(), Misfit> {
+        match self.times().into_iter().find(|(_, time)| time.is_zero()) {
+            Some((setting, _)) => Err(Misfit::new(setting, "it must be longer than nothing")),
+            None => Ok(()),
         }
     }
 }

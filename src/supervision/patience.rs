@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
+use super::answer::{Directive, Reason};
 use super::moment::Moment;
 use super::phases::Phase;
-use super::seat::{Place, Seat};
-use super::strategy::{Directive, Reason};
+use super::seat::{Errand, Place, Seat};
+
 use super::supervisor::{At, Due, RoleState, Supervisor};
+use super::written;
 use crate::identity::{Incarnation, MemberId, Role};
 
 /// Who was ready for less than this and died has served nobody. If every ready set the clock back, a member that dies
@@ -15,23 +19,27 @@ use crate::identity::{Incarnation, MemberId, Role};
 const OF_USE: Duration = Duration::from_secs(1);
 
 /// What is left of the patience with a role.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Patience {
     /// All of it: somebody serves, or nobody is meant to any more.
     Whole,
     /// Nobody has been of use since the last who was. At this moment that has lasted too long.
     Wearing { out_at: Moment },
-    /// It has lasted too long. Those who were starting then are waited for: a boot may take longer than the patience.
-    /// Whoever is started later is not, or there would always be another.
-    Out { chances: Vec<MemberId> },
+    /// It has lasted too long. Those who were starting then are waited for: a boot may take longer than the patience. So
+    /// are those whose turn in the restart of a group was still to come. Whoever is started later is not, or there would
+    /// always be another.
+    Out {
+        #[serde(with = "written::members")]
+        chances: Vec<MemberId>,
+    },
 }
 
 impl Supervisor {
     /// Somebody of the role has become ready, has left after having been ready for `ready_for`, or is not replaced.
     pub(super) fn watch_readiness(&mut self, role: usize, ready_for: Option<Duration>, now: Moment) {
         let state = &mut self.roles[role];
-        // Done with, as its strategy wanted it: nobody is missed.
-        let is_done = state.vacant == state.places.len();
+        // Done with, as its strategy or an operator wanted it: nobody is missed.
+        let is_done = state.off == state.places.len();
         if is_done || ready_for.is_some_and(|ready_for| ready_for >= OF_USE) {
             state.patience = Patience::Whole;
         }
@@ -49,7 +57,7 @@ impl Supervisor {
         match &state.patience {
             Patience::Wearing { .. } | Patience::Out { .. } if is_served => state.patience = Patience::Whole,
             Patience::Wearing { .. } => {
-                state.patience = Patience::Out { chances: state.places.iter().filter_map(Place::starting).collect() };
+                state.patience = Patience::Out { chances: state.places.iter().filter_map(Place::prospect).collect() };
             }
             Patience::Whole | Patience::Out { .. } => {}
         }
@@ -104,6 +112,7 @@ impl Supervisor {
             | Directive::Park { .. }
             | Directive::Ignore
             | Directive::Remove
+            | Directive::Shutdown
             | Directive::Escalate(_) => wanted,
         }
     }
@@ -120,8 +129,8 @@ impl RoleState {
     /// Whether one of those who were starting when the patience was out still is, `but` the one in this place.
     fn has_chance(&self, but: Option<&Place>) -> bool {
         let Patience::Out { chances } = &self.patience else { return false };
-        let starting = |place: &Place| place.starting().is_some_and(|id| chances.contains(&id));
-        self.places.iter().any(|place| but.is_none_or(|but| but.slot != place.slot) && starting(place))
+        let is_one = |place: &Place| place.prospect().is_some_and(|id| chances.contains(&id));
+        self.places.iter().any(|place| but.is_none_or(|but| but.slot != place.slot) && is_one(place))
     }
 
     /// Since when the one who has been ready for longest has been.
@@ -135,7 +144,7 @@ impl RoleState {
 
     /// What must hold of the patience while the cluster runs.
     pub(super) fn check_patience(&self, phase: &Phase) {
-        let missed = self.ready == 0 && self.vacant < self.places.len();
+        let missed = self.ready == 0 && self.off < self.places.len();
         if *phase == Phase::Running && missed {
             debug_assert_ne!(self.patience, Patience::Whole, "nobody misses the members of role {}", self.plan.role);
         }
@@ -143,15 +152,20 @@ impl RoleState {
 }
 
 impl Place {
-    fn starting(&self) -> Option<MemberId> {
+    /// Who is being started in it, or will be when the turn of its group comes.
+    fn prospect(&self) -> Option<MemberId> {
         match &self.seat {
             Seat::Starting { incarnation, .. } => Some(self.slot.member(*incarnation)),
-            Seat::Unstarted
-            | Seat::Ready { .. }
+            Seat::Unstarted | Seat::Leaving { errand: Errand::Group | Errand::Operator(_), .. } => {
+                Some(self.slot.member(self.next_incarnation()))
+            }
+            Seat::Ready { .. }
             | Seat::Leaving { .. }
             | Seat::Waiting { .. }
             | Seat::Parked { .. }
-            | Seat::Vacant => None,
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => None,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::action::{Action, Actions, Outcome, Verdict};
 use super::moment::Moment;
 use super::seat::{Departure, Errand, Killing, Seat};
@@ -12,7 +14,7 @@ use super::supervisor::{RoleState, Supervisor};
 const SAME_STOP: Duration = Duration::from_millis(200);
 
 /// How far the cluster is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Phase {
     /// Nobody has been started.
     Idle,
@@ -116,7 +118,12 @@ impl Supervisor {
                     out.push(Action::Kill(slot.member(departure.incarnation)));
                 }
             }
-            Seat::Unstarted | Seat::Waiting { .. } | Seat::Parked { .. } | Seat::Vacant => {}
+            Seat::Unstarted
+            | Seat::Waiting { .. }
+            | Seat::Parked { .. }
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => {}
         }
         self.reindex(at);
     }
@@ -126,18 +133,25 @@ impl Supervisor {
         if self.phase.is_stopping() {
             return;
         }
+        self.drop_regroup();
+        let last = self.roles.len() - 1;
+        self.phase = Phase::Stopping(last, verdict);
+        self.drop_operations(now, out);
         for role in 0..self.roles.len() {
             for index in 0..self.roles[role].places.len() {
                 match self.roles[role].places[index].seat {
                     Seat::Unstarted | Seat::Waiting { .. } | Seat::Parked { .. } => {
                         self.vacate((role, index), now, out);
                     }
-                    Seat::Starting { .. } | Seat::Ready { .. } | Seat::Leaving { .. } | Seat::Vacant => {}
+                    Seat::Starting { .. }
+                    | Seat::Ready { .. }
+                    | Seat::Leaving { .. }
+                    | Seat::Vacant
+                    | Seat::Stopped
+                    | Seat::Closed => {}
                 }
             }
         }
-        let last = self.roles.len() - 1;
-        self.phase = Phase::Stopping(last, verdict);
         self.stop_role(last, now, out);
     }
 
@@ -176,10 +190,15 @@ impl Supervisor {
                         self.phase = Phase::Finished;
                     }
                 }
-                Phase::Running => match self.hopeless() {
-                    Some(role) => self.give_up(role, now, out),
-                    None => return,
-                },
+                Phase::Running => {
+                    if self.advance_regroup(now, out) {
+                        continue;
+                    }
+                    match self.hopeless() {
+                        Some(role) => self.give_up(role, now, out),
+                        None => return,
+                    }
+                }
                 Phase::Idle | Phase::Finished => return,
             }
         }
@@ -212,7 +231,12 @@ impl Supervisor {
                     self.ask_to_stop(at, incarnation, Some(ready_for), now, out);
                 }
                 Seat::Leaving { departure, .. } => departure.hurry(patience, now),
-                Seat::Unstarted | Seat::Waiting { .. } | Seat::Parked { .. } | Seat::Vacant => {}
+                Seat::Unstarted
+                | Seat::Waiting { .. }
+                | Seat::Parked { .. }
+                | Seat::Vacant
+                | Seat::Stopped
+                | Seat::Closed => {}
             }
             self.reindex(at);
         }

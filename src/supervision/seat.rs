@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::action::Cause;
 use super::fact::{Exit, LinkError};
 use super::history::History;
 use super::moment::Moment;
+use super::operation::OperationId;
+use super::written;
 use crate::identity::{Incarnation, MemberId, Slot};
 
 /// A killed process that is still there after this long is in uninterruptible sleep or frozen; waiting longer would
@@ -13,13 +17,14 @@ use crate::identity::{Incarnation, MemberId, Slot};
 pub(super) const ABANDON_AFTER: Duration = Duration::from_secs(5);
 
 /// One state of a slot, with what only that state needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seat {
-    /// Its turn has not come yet.
+    /// Its turn to be started has not come: the roles before it are not ready yet, or its group is being restarted.
     Unstarted,
     /// Its process was started and has not said ready.
     Starting {
         /// Who.
+        #[serde(with = "written::incarnation")]
         incarnation: Incarnation,
         /// When it is killed if it still has not.
         ready_by: Moment,
@@ -27,6 +32,7 @@ pub enum Seat {
     /// Its process serves.
     Ready {
         /// Who.
+        #[serde(with = "written::incarnation")]
         incarnation: Incarnation,
         /// Since when.
         since: Moment,
@@ -50,12 +56,16 @@ pub enum Seat {
         /// When it is tried again. `None`: never by itself.
         probe_at: Option<Moment>,
     },
-    /// Empty for good.
+    /// Empty for good, as its strategy wanted it.
     Vacant,
+    /// Empty until an operator says otherwise.
+    Stopped,
+    /// The slot has been scaled away.
+    Closed,
 }
 
 /// Why a process was told to go while its slot waits for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Errand {
     /// The cluster stops.
     Stop,
@@ -67,17 +77,22 @@ pub enum Errand {
     BootException,
     /// Its link is lost.
     LinkLost(LinkError),
+    /// Its group is restarted.
+    Group,
+    /// An operator wants it to go.
+    Operator(OperationId),
 }
 
 /// A process on its way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departure {
+    #[serde(with = "written::incarnation")]
     pub(super) incarnation: Incarnation,
     stage: Stage,
 }
 
 /// How far a departure has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     /// It knows, and has until then.
     Asked { kill_by: Moment, allowed: Duration },
@@ -86,7 +101,7 @@ enum Stage {
 }
 
 /// Why one on its way out was killed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Killing {
     /// It had had this long.
     Overdue(Duration),
@@ -158,29 +173,109 @@ impl Departure {
 }
 
 /// A slot: its seat, those on their way out beside it, and what it remembers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Place {
+    #[serde(with = "written::slot")]
     pub(super) slot: Slot,
     pub(super) seat: Seat,
     /// Those who drain while their successor starts or serves. At most one of them still has time.
     pub(super) outgoing: Vec<Departure>,
+    #[serde(with = "written::maybe_incarnation")]
     pub(super) last: Option<Incarnation>,
     pub(super) history: History,
     /// How often in a row it has been parked.
     pub(super) parked: usize,
+    /// What its strategy wants to remember of it.
+    pub(super) memory: u64,
+    /// What an operator wants of it.
+    pub(super) task: Option<Task>,
+    /// A restart that was asked for behind that.
+    pub(super) next: Option<OperationId>,
+    /// By whom it is scaled away.
+    pub(super) closing: Option<OperationId>,
+    /// Whether the scaling of its role waits for it.
+    pub(super) scaled: bool,
+}
+
+/// What an operator wants of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Task {
+    /// A process that is later than this one, and ready.
+    Restart {
+        id: OperationId,
+        #[serde(with = "written::maybe_incarnation")]
+        later_than: Option<Incarnation>,
+    },
+    /// Nobody.
+    Stop { id: OperationId },
+}
+
+impl Task {
+    pub(super) fn id(self) -> OperationId {
+        match self {
+            Task::Restart { id, .. } | Task::Stop { id } => id,
+        }
+    }
 }
 
 impl Place {
     pub(super) fn new(slot: Slot) -> Place {
-        Place { slot, seat: Seat::Unstarted, outgoing: Vec::new(), last: None, history: History::default(), parked: 0 }
+        Place {
+            slot,
+            seat: Seat::Unstarted,
+            outgoing: Vec::new(),
+            last: None,
+            history: History::default(),
+            parked: 0,
+            memory: 0,
+            task: None,
+            next: None,
+            closing: None,
+            scaled: false,
+        }
     }
 
     /// Seats the next incarnation.
     pub(super) fn seat_next(&mut self, ready_by: Moment) -> MemberId {
-        let incarnation = self.last.map_or(Incarnation::FIRST, Incarnation::next);
+        let incarnation = self.next_incarnation();
         self.last = Some(incarnation);
         self.seat = Seat::Starting { incarnation, ready_by };
         self.slot.member(incarnation)
+    }
+
+    pub(super) fn next_incarnation(&self) -> Incarnation {
+        self.last.map_or(Incarnation::FIRST, Incarnation::next)
+    }
+
+    /// The operation that wants nobody in it, if there is one.
+    pub(super) fn unwanted_by(&self) -> Option<OperationId> {
+        match (self.closing, self.task) {
+            (Some(id), _) | (None, Some(Task::Stop { id })) => Some(id),
+            (None, Some(Task::Restart { .. }) | None) => None,
+        }
+    }
+
+    /// Whether somebody is or will be in it of whom nobody knows yet whether it becomes ready.
+    pub(super) fn is_awaited(&self) -> bool {
+        match self.seat {
+            Seat::Unstarted | Seat::Starting { .. } | Seat::Waiting { .. } => true,
+            Seat::Leaving { .. } => self.unwanted_by().is_none(),
+            Seat::Ready { .. } | Seat::Parked { .. } | Seat::Vacant | Seat::Stopped | Seat::Closed => false,
+        }
+    }
+
+    /// Whether nobody is missed in it: its strategy or an operator wants it empty, or an operator has it restarted.
+    pub(super) fn is_off(&self) -> bool {
+        match &self.seat {
+            Seat::Vacant | Seat::Stopped | Seat::Closed => true,
+            Seat::Leaving { errand: Errand::Operator(_), .. } => true,
+            Seat::Leaving { .. } => self.unwanted_by().is_some(),
+            Seat::Unstarted
+            | Seat::Starting { .. }
+            | Seat::Ready { .. }
+            | Seat::Waiting { .. }
+            | Seat::Parked { .. } => false,
+        }
     }
 
     /// Takes out the departure of `incarnation`, if it is on its way out beside the seat.
@@ -194,7 +289,12 @@ impl Place {
         let seated = match &self.seat {
             Seat::Starting { incarnation, .. } | Seat::Ready { incarnation, .. } => Some(*incarnation),
             Seat::Leaving { departure, .. } => Some(departure.incarnation),
-            Seat::Unstarted | Seat::Waiting { .. } | Seat::Parked { .. } | Seat::Vacant => None,
+            Seat::Unstarted
+            | Seat::Waiting { .. }
+            | Seat::Parked { .. }
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => None,
         };
         seated.into_iter().chain(self.outgoing.iter().map(|departure| departure.incarnation))
     }
@@ -208,7 +308,9 @@ impl Place {
             | Seat::Leaving { .. }
             | Seat::Waiting { .. }
             | Seat::Parked { .. }
-            | Seat::Vacant => None,
+            | Seat::Vacant
+            | Seat::Stopped
+            | Seat::Closed => None,
         }
     }
 
@@ -219,7 +321,7 @@ impl Place {
             Seat::Leaving { departure, .. } => Some(departure.deadline()),
             Seat::Waiting { restart_at } => Some(*restart_at),
             Seat::Parked { probe_at } => *probe_at,
-            Seat::Unstarted | Seat::Ready { .. } | Seat::Vacant => None,
+            Seat::Unstarted | Seat::Ready { .. } | Seat::Vacant | Seat::Stopped | Seat::Closed => None,
         };
         seat.into_iter().chain(self.outgoing.iter().map(Departure::deadline)).min()
     }

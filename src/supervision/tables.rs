@@ -6,7 +6,6 @@ mod giving_up;
 mod starts;
 mod stops;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -17,14 +16,7 @@ pub(super) fn millis(millis: u64) -> Duration {
 }
 
 fn role(role: Role, count: u16, strategy: impl Strategy) -> RolePlan {
-    RolePlan {
-        role,
-        count,
-        ready_timeout: millis(10_000),
-        stop_timeout: millis(5_000),
-        give_up_after: millis(60_000),
-        strategy: Arc::new(strategy),
-    }
+    RolePlan { ready_timeout: millis(10_000), overlap: role != Role::AGENT, ..RolePlan::new(role, count, strategy) }
 }
 
 /// An agent that restarts after 1 s and workers with the built-in strategy.
@@ -74,7 +66,7 @@ impl Desk {
     }
 
     fn tell(&mut self, event: Event) -> Vec<String> {
-        self.supervisor.handle(event, self.now).iter().map(line).collect()
+        self.supervisor.handle(event, self.now).iter().map(ToString::to_string).collect()
     }
 
     fn seat(&self, slot: Slot) -> &Seat {
@@ -95,28 +87,6 @@ impl Desk {
         }
         self.now = end;
         said
-    }
-}
-
-fn line(action: &Action) -> String {
-    match action {
-        Action::Spawn(id) => format!("spawn {id}"),
-        Action::Admit(id) => format!("admit {id}"),
-        Action::AnnounceReady => "announce ready".into(),
-        Action::ResendReady(id) => format!("resend ready {id}"),
-        Action::Stay(id) => format!("stay {id}"),
-        Action::Drain(id, within) => format!("drain {id} {within:?}"),
-        Action::Terminate(id, within) => format!("terminate {id} {within:?}"),
-        Action::Kill(id) => format!("kill {id}"),
-        Action::Abandon(id) => format!("abandon {id}"),
-        Action::Park(slot) => format!("park {slot}"),
-        Action::Vacate(slot) => format!("vacate {slot}"),
-        Action::Record(record) => format!("{}: {} -> {}", record.member, record.cause, record.decision),
-        Action::Finish(outcome) => match &outcome.verdict {
-            Verdict::Stopped => "finish: stopped".into(),
-            Verdict::StartFailed(id, cause) => format!("finish: start failed: {id} {cause}"),
-            Verdict::GaveUp(reason) => format!("finish: gave up: {reason}"),
-        },
     }
 }
 

@@ -92,7 +92,13 @@ impl World {
                     let life = self.living.get_mut(&id).unwrap_or_else(|| panic!("seed {seed}: {id} is not there"));
                     life.admitted = Some(now);
                 }
-                Action::ResendReady(_) | Action::Stay(_) | Action::Park(_) | Action::Vacate(_) => {}
+                Action::ResendReady(_)
+                | Action::Stay(_)
+                | Action::Park(_)
+                | Action::Vacate(_)
+                | Action::Open(_)
+                | Action::Close(_)
+                | Action::Conclude(..) => {}
             }
         }
         assert!(self.announced <= 1, "seed {seed}: ready is announced twice");

@@ -1,7 +1,6 @@
 //! The strategy's table: a past, a fact, and the answer.
 
-use super::super::fact::{Exception, ExceptionKind};
-use super::super::history::{Failure, History};
+use super::super::fact::{Exception, ExceptionKind, OwnedFact};
 use super::super::moment::Moment;
 use super::*;
 use crate::identity::Slot;
@@ -39,36 +38,28 @@ impl Table {
         self
     }
 
-    fn answer(&self, fact: Fact<'_>, now: u64, ready_for: Option<u64>) -> Directive {
-        let failure = |secs: u64, ready: Option<u64>| Failure {
-            at: Moment::from_start(super::secs(secs)),
-            ready_for: ready.map(Duration::from_millis),
-        };
-        let (mut history, mut role_history) = (History::default(), History::default());
+    fn answer(&self, fact: &OwnedFact, now: u64, ready_for: Option<u64>) -> Directive {
+        let mut view = View::table(Slot::worker(0)).now(Moment::from_start(super::secs(now))).parked(self.parked);
         for &(secs, ready) in &self.past {
-            history.record(failure(secs, ready));
+            view = view.failure(super::secs(now - secs), ready.map(Duration::from_millis));
         }
-        for _ in 0..self.role_past {
-            role_history.record(failure(now, Some(5_000)));
+        let others = self.role_past.saturating_sub(self.past.len());
+        for _ in 0..others {
+            view = view.role_failure(Duration::ZERO, Some(super::secs(5)));
         }
-        let view = View {
-            now: Moment::from_start(super::secs(now)),
-            slot: Slot::worker(0),
-            failure: failure(now, ready_for),
-            history: &history,
-            role_history: &role_history,
-            parked: self.parked,
-        };
-        self.strategy.decide(&fact, &view, &mut Dice::seeded(0))
+        if let Some(ready_for) = ready_for {
+            view = view.ready_for(Duration::from_millis(ready_for));
+        }
+        view.ask(&self.strategy, fact).directive
     }
 
     fn exit(&self, now: u64, ready_for: Option<u64>) -> Directive {
-        self.answer(Fact::Exited(&Exit::signal(9)), now, ready_for)
+        self.answer(&Fact::exited(Exit::signal(9)), now, ready_for)
     }
 }
 
 fn restart(millis: u64) -> Directive {
-    Directive::Restart { after: Duration::from_millis(millis) }
+    Directive::Restart { scope: Scope::One, after: Duration::from_millis(millis) }
 }
 
 fn park(secs: u64) -> Directive {
@@ -155,10 +146,10 @@ fn codes_that_no_restart_can_mend_park_for_good() {
         let exit = Exit::code(code);
         let table = Table::of(OneForOne::worker());
         let for_good = Directive::Park { probe: None };
-        assert_eq!(table.answer(Fact::Exited(&exit), 0, STABLE), for_good);
-        assert_eq!(table.answer(Fact::BootFailed(&BootFailure::Ended(exit)), 0, None), for_good);
+        assert_eq!(table.answer(&Fact::exited(exit.clone()), 0, STABLE), for_good);
+        assert_eq!(table.answer(&Fact::boot_failed(BootFailure::Ended(exit)), 0, None), for_good);
     }
-    assert_eq!(Table::of(OneForOne::worker()).answer(Fact::Exited(&Exit::code(65)), 0, STABLE), restart(0));
+    assert_eq!(Table::of(OneForOne::worker()).answer(&Fact::exited(Exit::code(65)), 0, STABLE), restart(0));
 }
 
 #[test]
@@ -178,14 +169,13 @@ fn restart_types_are_those_of_otp() {
     ];
     for (kind, exit, expected) in rows {
         let table = Table::of(OneForOne::worker().restart(kind));
-        assert_eq!(table.answer(Fact::Exited(exit), 0, STABLE), expected, "{kind:?} {exit}");
+        assert_eq!(table.answer(&Fact::exited(exit.clone()), 0, STABLE), expected, "{kind:?} {exit}");
     }
 }
 
 #[test]
 fn an_exception_replaces_a_worker_and_leaves_the_agent_alone() {
-    let exception = Exception::new(ExceptionKind::Panic, "boom");
-    let fact = Fact::Exception(&exception);
+    let fact = &Fact::exception(Exception::new(ExceptionKind::Panic, "boom"));
     let replace = Directive::Replace { drain: secs(30) };
     assert_eq!(Table::of(OneForOne::worker()).answer(fact, 0, STABLE), replace);
     assert_eq!(Table::of(OneForOne::worker()).answer(fact, 0, YOUNG), replace);
@@ -196,18 +186,18 @@ fn an_exception_replaces_a_worker_and_leaves_the_agent_alone() {
 
 #[test]
 fn a_worker_over_its_limit_stays_in_service() {
-    let exception = Exception::new(ExceptionKind::Panic, "boom");
+    let fact = &Fact::exception(Exception::new(ExceptionKind::Panic, "boom"));
     let past: Vec<_> = (0..5).map(|secs| (secs, YOUNG)).collect();
     let table = Table::of(OneForOne::worker()).past(&past);
-    assert_eq!(table.answer(Fact::Exception(&exception), 6, YOUNG), Directive::Ignore);
+    assert_eq!(table.answer(fact, 6, YOUNG), Directive::Ignore);
     let replace = Directive::Replace { drain: secs(30) };
-    assert_eq!(table.answer(Fact::Exception(&exception), 6, STABLE), replace, "a stable one always has a successor");
-    assert_eq!(table.answer(Fact::Exception(&exception), 60, YOUNG), replace, "the window has passed");
+    assert_eq!(table.answer(fact, 6, STABLE), replace, "a stable one always has a successor");
+    assert_eq!(table.answer(fact, 60, YOUNG), replace, "the window has passed");
 }
 
 #[test]
 fn a_boot_that_timed_out_counts_as_a_young_death() {
     let failure = BootFailure::TimedOut { allowed: secs(60), exit: Exit::signal(9) };
     let table = Table::of(OneForOne::worker()).past(&[(0, None)]);
-    assert_eq!(table.answer(Fact::BootFailed(&failure), 5, None), restart(100));
+    assert_eq!(table.answer(&Fact::boot_failed(failure), 5, None), restart(100));
 }

@@ -81,7 +81,7 @@ fn every_answer_of_a_strategy_to_an_exception_is_carried_out() {
     let answer = |directive: Directive| {
         let strategy = from_fn(move |fact, _, _| match fact {
             Fact::Exception(_) => directive.clone(),
-            _ => Directive::Restart { after: Duration::ZERO },
+            _ => Directive::Restart { scope: Scope::One, after: Duration::ZERO },
         });
         let mut desk =
             Desk::new(Plan::new(vec![role(Role::AGENT, 1, OneForOne::agent()), role(Role::WORKER, 2, strategy)]));
@@ -94,7 +94,7 @@ fn every_answer_of_a_strategy_to_an_exception_is_carried_out() {
     };
     let (_, said) = answer(Directive::Ignore);
     assert_eq!(said, ["stay worker/0#1"]);
-    let (mut desk, said) = answer(Directive::Restart { after: millis(500) });
+    let (mut desk, said) = answer(Directive::Restart { scope: Scope::One, after: millis(500) });
     assert_eq!(said, ["drain worker/0#1 5s"]);
     assert_eq!(desk.exit(worker(0, 1)), ["worker/0#1: killed by signal 9 -> restart in 500.0ms"]);
     assert_eq!(desk.pass(millis(500)), ["spawn worker/0#2"]);

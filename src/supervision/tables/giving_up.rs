@@ -12,7 +12,7 @@ fn impatient(workers: u16, strategy: impl Strategy) -> Desk {
 
 /// Restarts at once, whatever happens.
 fn stubborn() -> impl Strategy {
-    from_fn(|_, _, _| Directive::Restart { after: Duration::ZERO })
+    from_fn(|_, _, _| Directive::Restart { scope: Scope::One, after: Duration::ZERO })
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn the_last_chance_is_the_last() {
 fn a_strategy_that_gives_up_on_the_last_chance_says_so_in_its_own_words() {
     let strategy = from_fn(|fact, _, _| match fact {
         Fact::BootFailed(_) => Directive::Escalate(Reason::new("the licence has expired")),
-        _ => Directive::Restart { after: Duration::ZERO },
+        _ => Directive::Restart { scope: Scope::One, after: Duration::ZERO },
     });
     let mut desk = impatient(1, strategy);
     desk.exit(worker(0, 1));

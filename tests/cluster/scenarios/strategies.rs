@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use hatchery::Hatchery;
-use hatchery::supervision::{Directive, Fact, from_fn};
+use hatchery::supervision::{Directive, Fact, Scope, from_fn};
 
 use super::probe;
 
@@ -29,7 +29,7 @@ pub fn cluster(Options { answer }: Options) -> Hatchery {
     Hatchery::new().program("strategies").agent(agent).workers(3, worker).tune("worker", move |role| {
         role.strategy(from_fn(move |fact, _, _| match (answer, fact) {
             (Answer::Never, Fact::Exception(_)) => Directive::Replace { drain: Duration::MAX },
-            (Answer::Never, _) => Directive::Restart { after: Duration::MAX },
+            (Answer::Never, _) => Directive::Restart { scope: Scope::One, after: Duration::MAX },
             (Answer::Panic, _) => panic!("no idea"),
         }));
     })
