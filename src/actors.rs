@@ -21,6 +21,7 @@ mod master;
 mod messages;
 mod notice;
 mod observe;
+mod operations;
 mod perform;
 mod process;
 mod routes;

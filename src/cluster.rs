@@ -140,7 +140,9 @@ impl Cluster {
         (lent, kept): Sockets,
         backend: Arc<dyn crate::process::ProcessBackend>,
     ) -> Result<Launch, StartError> {
-        let blueprint = Blueprint { listeners: lent, ..self.blueprint.clone() };
+        // What grows while one cluster runs is not for the next.
+        let directory = Arc::new(self.blueprint.directory.declared());
+        let blueprint = Blueprint { listeners: lent, directory, ..self.blueprint.clone() };
         let seed = seed().map_err(StartError::os("failed to draw a seed"))?;
         Ok(Launch { plan: self.plan.clone(), blueprint, backend, seed, observers: Vec::new(), sockets: kept })
     }

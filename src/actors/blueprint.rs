@@ -41,6 +41,7 @@ impl Blueprint {
             index: id.slot().index(),
             incarnation: id.incarnation().get(),
             roles: self.directory.imprint(),
+            growth: self.directory.growth(),
             payload_limit: self.limits.payload as u64,
             orphan_grace_ms: u64::try_from(self.orphan_grace.as_millis()).unwrap_or(u64::MAX),
             listeners: self.listeners.iter().map(|(name, _)| name.clone()).collect(),

@@ -23,7 +23,7 @@ pub(crate) struct Board {
     changed: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Entry {
     members: Vec<(Incarnation, MemberState)>,
     /// When it is tried again, if it is.
@@ -31,17 +31,34 @@ struct Entry {
     last_exit: Option<String>,
 }
 
+impl Default for Entry {
+    /// Of a slot that has had no process.
+    fn default() -> Entry {
+        Entry { members: vec![(Incarnation::new(0), MemberState::Waiting)], retry_at: None, last_exit: None }
+    }
+}
+
 impl Board {
     pub(crate) fn new(slots: impl Iterator<Item = Slot>) -> Board {
-        let members = vec![(Incarnation::new(0), MemberState::Waiting)];
-        let entry = |slot| (slot, Entry { members: members.clone(), ..Entry::default() });
         Board {
-            slots: slots.map(entry).collect(),
+            slots: slots.map(|slot| (slot, Entry::default())).collect(),
             pids: HashMap::new(),
             exceptions: HashMap::new(),
             watchers: BTreeSet::new(),
             changed: false,
         }
+    }
+
+    /// A role has grown by this slot.
+    pub(crate) fn open(&mut self, slot: Slot) {
+        self.slots.entry(slot).or_default();
+        self.changed = true;
+    }
+
+    /// A role has become smaller by this slot.
+    pub(crate) fn close(&mut self, slot: Slot) {
+        self.slots.remove(&slot);
+        self.changed = true;
     }
 
     pub(crate) fn pid(&self, id: MemberId) -> Option<u32> {

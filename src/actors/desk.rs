@@ -123,6 +123,7 @@ impl DeskActor {
             | SlotMsg::Admit(_)
             | SlotMsg::Order(..)
             | SlotMsg::Announce(_)
+            | SlotMsg::Growth(_)
             | SlotMsg::Replace(..)
             | SlotMsg::Kill(_)
             | SlotMsg::Abandon(_)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use tokio::sync::{oneshot, watch};
 
 use super::blueprint::Blueprint;
@@ -14,12 +14,14 @@ use super::journal;
 use super::messages::{MasterMsg, SlotMsg};
 use super::notice::SharedBoard;
 use super::observe::Observe;
+use super::operations::Operations;
 use super::perform::perform;
 use super::routes::Routes;
 use super::slot::{SlotActor, SlotArguments};
 use crate::identity::{MemberId, Role, Slot};
 use crate::process::{ProcessBackend, clock};
-use crate::supervision::{Dice, Event, Moment, Outcome, Plan, Reason, Supervisor, Verdict};
+use crate::supervision::{Action, Dice, Event, Moment, Outcome, Plan, Reason, Supervisor, Verdict};
+use crate::transport::Growth;
 
 pub(crate) struct Master;
 
@@ -40,6 +42,8 @@ pub(crate) struct MasterArguments {
 }
 
 pub(crate) struct MasterState {
+    foundry: Foundry,
+    operations: Operations,
     supervisor: Supervisor,
     routes: Arc<Routes>,
     board: Arc<SharedBoard>,
@@ -50,6 +54,26 @@ pub(crate) struct MasterState {
     finished: Option<oneshot::Sender<Outcome>>,
 }
 
+/// What it takes to make the actor of a slot.
+struct Foundry {
+    blueprint: Arc<Blueprint>,
+    backend: Arc<dyn ProcessBackend>,
+    seed: u64,
+}
+
+impl Foundry {
+    fn slot(&self, slot: Slot, master: &ActorRef<MasterMsg>) -> SlotArguments {
+        let seed = self.seed ^ (u64::from(slot.role().rank()) << 32) ^ (u64::from(slot.index()) << 40);
+        SlotArguments {
+            slot,
+            blueprint: self.blueprint.clone(),
+            backend: self.backend.clone(),
+            master: master.clone(),
+            dice: Dice::seeded(seed),
+        }
+    }
+}
+
 #[ractor::actor(message = MasterMsg, state = MasterState, arguments = MasterArguments)]
 impl Master {
     async fn pre_start(
@@ -58,23 +82,17 @@ impl Master {
         arguments: MasterArguments,
     ) -> Result<MasterState, ActorProcessingErr> {
         let MasterArguments { plan, blueprint, backend, seed, board, observers, desk, finished } = arguments;
+        let foundry = Foundry { blueprint, backend, seed };
         let mut slots = BTreeMap::new();
         for slot in plan.roles().iter().flat_map(|role| role.slots()) {
-            let seed = seed ^ (u64::from(slot.role().rank()) << 32) ^ (u64::from(slot.index()) << 40);
-            let arguments = SlotArguments {
-                slot,
-                blueprint: blueprint.clone(),
-                backend: backend.clone(),
-                master: myself.clone(),
-                dice: Dice::seeded(seed),
-            };
+            let arguments = foundry.slot(slot, &myself);
             let (actor, _) = SlotActor::spawn_linked(None, SlotActor, arguments, myself.get_cell()).await?;
             slots.insert(slot, actor);
         }
         let arguments = DeskArguments {
             desk,
-            directory: blueprint.directory.clone(),
-            limits: blueprint.limits,
+            directory: foundry.blueprint.directory.clone(),
+            limits: foundry.blueprint.limits,
             dice: Dice::seeded(seed ^ u64::from(Role::MASTER.rank()) << 32),
         };
         let (desk, _) = DeskActor::spawn_linked(None, DeskActor, arguments, myself.get_cell()).await?;
@@ -85,7 +103,17 @@ impl Master {
         tokio::spawn(ring(timer.subscribe(), myself.clone()));
         let finished = Some(finished);
         let supervisor = Supervisor::new(plan, seed);
-        let mut state = MasterState { supervisor, routes, board, timer, publishing: false, observers, finished };
+        let mut state = MasterState {
+            foundry,
+            operations: Operations::default(),
+            supervisor,
+            routes,
+            board,
+            timer,
+            publishing: false,
+            observers,
+            finished,
+        };
         state.handle(Event::Boot, &myself);
         Ok(state)
     }
@@ -107,6 +135,13 @@ impl Master {
                 state.handle(event, &myself);
                 drop(permit);
             }
+            MasterMsg::Operate(operation, asker) => {
+                let id = state.operations.open(asker);
+                let event = Event::Operate(id, operation);
+                state.note(&event);
+                state.handle(event, &myself);
+            }
+            MasterMsg::Look(look) => look(&state.supervisor),
             MasterMsg::Started(id, pid) => {
                 journal::started(id, pid);
                 state.observers.iter().for_each(|observer| observer.started(state.now(), id, pid));
@@ -170,7 +205,10 @@ impl MasterState {
         }
         for action in actions {
             touched.extend(super::perform::slot(&action));
-            let finished = perform(action, &self.routes, &mut self.board.lock());
+            if let Action::Open(slot) = action {
+                self.open(slot, myself);
+            }
+            let finished = perform(action, &self.routes, &mut self.board.lock(), &mut self.operations);
             if let Some(outcome) = finished {
                 self.finish(outcome, myself);
             }
@@ -192,6 +230,27 @@ impl MasterState {
             if !std::mem::replace(&mut self.publishing, true) {
                 let _ = myself.cast(MasterMsg::Publish);
             }
+        }
+    }
+
+    /// A role has grown by this slot: it has an actor from now on, and every process hears of it before it can hear from
+    /// the slot.
+    fn open(&mut self, slot: Slot, myself: &ActorRef<MasterMsg>) {
+        let growth = Growth { rank: slot.role().rank(), count: slot.index() + 1 };
+        self.foundry.blueprint.directory.grow(growth);
+        self.board.lock().open(slot);
+        if self.routes.reopen(slot) {
+            return;
+        }
+        self.routes.tell_all(|_| SlotMsg::Growth(growth));
+        // Without waiting for its first step: what is told to it meanwhile is heard after that.
+        let arguments = self.foundry.slot(slot, myself);
+        match ActorRuntime::<SlotActor>::spawn_linked_instant(None, SlotActor, arguments, myself.get_cell()) {
+            Ok((actor, _)) => {
+                let _ = actor.cast(SlotMsg::Routes(self.routes.clone()));
+                self.routes.add(slot, actor);
+            }
+            Err(error) => self.fail(&format!("the actor of {slot} could not be started: {error}"), myself),
         }
     }
 

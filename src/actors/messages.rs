@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::DuplexStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::routes::Routes;
 use crate::identity::MemberId;
 use crate::process::{ExitRecord, ProcessControl, SpawnError, Spawned};
-use crate::supervision::{Event, Exit, LinkError, Urgency};
-use crate::transport::{Account, Ack, Books, Line, Order, Run, Said};
+use crate::supervision::{Conclusion, Event, Exit, LinkError, Operation, Supervisor, Urgency};
+use crate::transport::{Account, Ack, Books, Growth, Line, Order, Run, Said};
 
 /// To the master.
 pub(crate) enum MasterMsg {
@@ -22,6 +22,10 @@ pub(crate) enum MasterMsg {
     /// A fact for the core. The permit is given back when it has been dealt with: a member that reports without pause
     /// is not read without pause.
     Fact(Event, Option<OwnedSemaphorePermit>),
+    /// An operator asks for something, and wants to know how it ended.
+    Operate(Operation, oneshot::Sender<Conclusion>),
+    /// Somebody wants to see where everybody stands. Looks, takes a copy, and returns.
+    Look(Look),
     /// A process exists.
     Started(MemberId, u32),
     /// A member wants to be told who is who.
@@ -29,6 +33,9 @@ pub(crate) enum MasterMsg {
     /// From the master to itself, behind what has come meanwhile: time to tell those who watch.
     Publish,
 }
+
+/// What is done with a look at the core. Never the user's code.
+pub(crate) type Look = Box<dyn FnOnce(&Supervisor) + Send>;
 
 /// To the actor of a slot.
 pub(crate) enum SlotMsg {
@@ -44,6 +51,8 @@ pub(crate) enum SlotMsg {
     Order(MemberId, Order),
     /// The same to whoever is in the slot.
     Announce(Order),
+    /// A role has grown: for every process of the slot, since any of them may hear from the new ones.
+    Growth(Growth),
     /// It finishes and leaves: the slot's messages wait for its successor.
     Replace(MemberId, Duration),
     /// End it, with its descendants.
@@ -92,6 +101,8 @@ pub(crate) enum ProcessMsg {
     Ended(ExitRecord),
     /// For the member.
     Order(Order),
+    /// The same: a role has grown.
+    Growth(Growth),
     /// End it, with its descendants.
     Kill,
 }

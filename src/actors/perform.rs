@@ -3,13 +3,19 @@
 use super::board::Board;
 use super::journal;
 use super::messages::SlotMsg;
+use super::operations::Operations;
 use super::routes::Routes;
 use crate::identity::Slot;
 use crate::supervision::{Action, Outcome};
 use crate::transport::Order;
 
 /// Has `action` carried out. Returns the end of the cluster, when that is the action.
-pub(crate) fn perform(action: Action, routes: &Routes, board: &mut Board) -> Option<Outcome> {
+pub(crate) fn perform(
+    action: Action,
+    routes: &Routes,
+    board: &mut Board,
+    operations: &mut Operations,
+) -> Option<Outcome> {
     let tell = |id: crate::identity::MemberId, message| routes.tell(id.slot(), message);
     match action {
         Action::Spawn(id) => tell(id, SlotMsg::Start(id)),
@@ -29,12 +35,17 @@ pub(crate) fn perform(action: Action, routes: &Routes, board: &mut Board) -> Opt
         }
         Action::Park(slot) => routes.tell(slot, SlotMsg::Park),
         Action::Vacate(slot) => routes.tell(slot, SlotMsg::Vacate),
-        // The slots of a running cluster are those of its plan: nobody asks for others yet, and a place has been made
-        // for each.
+        // Its place has been made: the master makes the actors of slots.
         Action::Open(_) => {}
-        // What is sent there goes back, as from any slot in which nobody will be.
-        Action::Close(slot) => routes.tell(slot, SlotMsg::Vacate),
-        Action::Conclude(id, conclusion) => journal::concluded(id, &conclusion),
+        Action::Close(slot) => {
+            routes.close(slot);
+            routes.tell(slot, SlotMsg::Vacate);
+            board.close(slot);
+        }
+        Action::Conclude(id, conclusion) => {
+            journal::concluded(id, &conclusion);
+            operations.conclude(id, conclusion);
+        }
         Action::Record(record) => {
             journal::record(&record, board.pid(record.member));
             board.record(&record);

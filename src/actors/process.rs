@@ -101,6 +101,7 @@ impl ProcessActor {
             // As many as exceptions were reported: a member that does not read may report for ever.
             ProcessMsg::Order(Order::Stay) => state.line.stay(),
             ProcessMsg::Order(order) => state.line.control(|out| order.put(out)),
+            ProcessMsg::Growth(growth) => state.line.control(|out| growth.put(out)),
             ProcessMsg::Kill => match &state.control {
                 Some(control) => control.kill(),
                 None => state.doomed = true,

@@ -2,8 +2,8 @@
 //! and never asks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ractor::ActorRef;
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use crate::transport::{Destination, Effect, Run};
 /// The slots, and where a random message had better go.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    slots: BTreeMap<Slot, Place>,
+    slots: RwLock<BTreeMap<Slot, Place>>,
     /// The master's own place, which is no group's and no choice of the dice.
     desk: Option<ActorRef<SlotMsg>>,
     ready: watch::Sender<Arc<Ready>>,
@@ -27,6 +27,18 @@ struct Place {
     actor: ActorRef<SlotMsg>,
     /// Much waits there that might as well have gone elsewhere.
     crowded: AtomicBool,
+    /// The role has become smaller: what is sent there comes back, and what is sent to all is not.
+    closed: AtomicBool,
+}
+
+impl Place {
+    fn new(actor: ActorRef<SlotMsg>) -> Place {
+        Place { actor, crowded: AtomicBool::new(false), closed: AtomicBool::new(false) }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
 }
 
 /// The slots that a random message may go to, by role.
@@ -49,8 +61,8 @@ impl Ready {
 
 impl Routes {
     pub(crate) fn new(slots: BTreeMap<Slot, ActorRef<SlotMsg>>) -> Routes {
-        let place = |(slot, actor)| (slot, Place { actor, crowded: AtomicBool::new(false) });
-        Routes { slots: slots.into_iter().map(place).collect(), desk: None, ready: watch::Sender::default() }
+        let slots = slots.into_iter().map(|(slot, actor)| (slot, Place::new(actor))).collect();
+        Routes { slots: RwLock::new(slots), desk: None, ready: watch::Sender::default() }
     }
 
     /// The same with the master's own place.
@@ -58,9 +70,37 @@ impl Routes {
         Routes { desk: Some(desk), ..self }
     }
 
+    fn slots(&self) -> RwLockReadGuard<'_, BTreeMap<Slot, Place>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slots_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Slot, Place>> {
+        self.slots.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A role has grown by this slot, or has it again. `false`: it has no actor, and gets one from [`Routes::add`].
+    pub(crate) fn reopen(&self, slot: Slot) -> bool {
+        let slots = self.slots();
+        let place = slots.get(&slot);
+        place.inspect(|place| place.closed.store(false, Ordering::Relaxed)).is_some()
+    }
+
+    /// The actor of a slot that there was not.
+    pub(crate) fn add(&self, slot: Slot, actor: ActorRef<SlotMsg>) {
+        self.slots_mut().insert(slot, Place::new(actor));
+    }
+
+    /// The role has become smaller by this slot. Its actor stays, and sends back what comes.
+    pub(crate) fn close(&self, slot: Slot) {
+        if let Some(place) = self.slots().get(&slot) {
+            place.closed.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Tells the actor of a slot. One that has failed has ended the cluster: nobody hears this any more.
     pub(crate) fn tell(&self, slot: Slot, message: SlotMsg) {
-        let actor = match self.slots.get(&slot) {
+        let slots = self.slots();
+        let actor = match slots.get(&slot) {
             Some(place) => Some(&place.actor),
             None => self.desk.as_ref().filter(|_| slot == Slot::master()),
         };
@@ -71,8 +111,8 @@ impl Routes {
 
     /// Tells the actors of all slots of the plan.
     pub(crate) fn tell_all(&self, message: impl Fn(Slot) -> SlotMsg) {
-        for &slot in self.slots.keys() {
-            self.tell(slot, message(slot));
+        for (&slot, place) in self.slots().iter() {
+            let _ = place.actor.cast(message(slot));
         }
     }
 
@@ -81,13 +121,13 @@ impl Routes {
     }
 
     pub(crate) fn set_crowded(&self, slot: Slot, crowded: bool) {
-        if let Some(place) = self.slots.get(&slot) {
+        if let Some(place) = self.slots().get(&slot) {
             place.crowded.store(crowded, Ordering::Relaxed);
         }
     }
 
     fn is_crowded(&self, slot: Slot) -> bool {
-        self.slots.get(&slot).is_some_and(|place| place.crowded.load(Ordering::Relaxed))
+        self.slots().get(&slot).is_some_and(|place| place.crowded.load(Ordering::Relaxed))
     }
 
     /// A ready member of the role, each as likely as the others, but for those where such messages pile up: one that has
@@ -105,19 +145,21 @@ impl Routes {
             return Some(if others.is_empty() { picked } else { others[dice.below(others.len())] });
         }
         // All are put aside: any of them sends it back with the reason.
-        self.slots.keys().copied().find(|slot| slot.role() == role)
+        self.slots().keys().copied().find(|slot| slot.role() == role)
     }
 
     /// Sends a run on its way, one copy for each slot that it is for. The bytes are shared.
     pub(crate) fn deliver(&self, destination: Destination, run: Run) {
         match destination {
             Destination::Slot(slot) => self.tell(slot, SlotMsg::Deliver(run)),
-            Destination::Role(role) => {
-                for slot in self.slots.keys().copied().filter(|slot| slot.role() == role) {
-                    self.tell(slot, SlotMsg::Deliver(run.clone()));
-                }
-            }
-            Destination::All => self.tell_all(|_| SlotMsg::Deliver(run.clone())),
+            Destination::Role(role) => self.deliver_to_all(&run, |slot| slot.role() == role),
+            Destination::All => self.deliver_to_all(&run, |_| true),
+        }
+    }
+
+    fn deliver_to_all(&self, run: &Run, of: impl Fn(Slot) -> bool) {
+        for (_, place) in self.slots().iter().filter(|(slot, place)| of(**slot) && !place.is_closed()) {
+            let _ = place.actor.cast(SlotMsg::Deliver(run.clone()));
         }
     }
 

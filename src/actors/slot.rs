@@ -76,6 +76,11 @@ impl SlotActor {
                     state.order(id, ProcessMsg::Order(order));
                 }
             }
+            SlotMsg::Growth(growth) => {
+                for process in state.processes.values() {
+                    let _ = process.actor.cast(ProcessMsg::Growth(growth));
+                }
+            }
             SlotMsg::Replace(id, within) => {
                 state.queue.replace(id);
                 state.seated.take_if(|seated| *seated == id);

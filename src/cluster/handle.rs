@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ractor::ActorRef;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::actor::ClusterMsg;
 use super::end::ClusterError;
 use super::events::{Audience, ClusterEvents};
 use crate::actors::{MasterMsg, SharedBoard};
 use crate::deputy::Deputy;
+use crate::identity::{Role, Slot};
 use crate::messenger::Messenger;
 use crate::roster::Roster;
-use crate::supervision::Urgency;
+use crate::supervision::{Child, ChildCounts, Conclusion, Operation, OperationError, Supervisor, Urgency};
 
 /// A running cluster. Cheap to clone; all clones are the same cluster.
 ///
@@ -128,6 +129,38 @@ impl ClusterHandle {
         Stage::until_ended(&mut self.shared.audience.stage()).await
     }
 
+    /// Has a role have so many slots from now on. Resolves when the new ones are ready, or those that are too many gone.
+    ///
+    /// What operations there are, and what happens when two of them meet, is told by [`Operation`]. None counts against a
+    /// limit. Cancellation: what was asked for goes on.
+    pub async fn scale(&self, role: Role, count: u16) -> Conclusion {
+        self.shared.bell.operate(Operation::Scale(role, count)).await
+    }
+
+    /// A new process for a slot, without a gap where the role overlaps: see
+    /// [`RoleSettings::overlap`](crate::RoleSettings::overlap). An empty slot is started. Resolves when the new process is
+    /// ready. Cancellation: as of [`scale`](ClusterHandle::scale).
+    pub async fn restart(&self, slot: Slot) -> Conclusion {
+        self.shared.bell.operate(Operation::Restart(slot)).await
+    }
+
+    /// Has a slot empty until it is [restarted](ClusterHandle::restart). Resolves when its process has gone.
+    /// Cancellation: as of [`scale`](ClusterHandle::scale).
+    pub async fn stop(&self, slot: Slot) -> Conclusion {
+        self.shared.bell.operate(Operation::Stop(slot)).await
+    }
+
+    /// Every slot and where it stands, in the order of the start: OTP's `which_children`. Empty, when the cluster has
+    /// ended.
+    pub async fn which_children(&self) -> Vec<Child> {
+        self.shared.bell.look(|supervisor| supervisor.which_children().collect()).await.unwrap_or_default()
+    }
+
+    /// How many there are of which kind: OTP's `count_children`. None, when the cluster has ended.
+    pub async fn count_children(&self) -> ChildCounts {
+        self.shared.bell.look(Supervisor::count_children).await.unwrap_or_default()
+    }
+
     /// The actor of the cluster, for those who know ractor.
     pub fn actor(&self) -> ActorRef<ClusterMsg> {
         self.shared.actor.clone()
@@ -197,6 +230,25 @@ impl Bell {
         if !self.killed.swap(true, Ordering::Relaxed) {
             self.ring(Urgency::Quick, why);
         }
+    }
+
+    /// Passes on what an operator asks for, and hears how it ended.
+    async fn operate(&self, operation: Operation) -> Conclusion {
+        let (asker, conclusion) = oneshot::channel();
+        let Some(master) = self.master.get() else { return Conclusion::Failed(OperationError::NotReadyYet) };
+        // A master that has ended, or ends before it has told, stops.
+        let _ = master.cast(MasterMsg::Operate(operation, asker));
+        conclusion.await.unwrap_or(Conclusion::Failed(OperationError::Stopping))
+    }
+
+    /// What is to be seen of the core. `None`: it has ended.
+    async fn look<T: Send + 'static>(&self, at: impl FnOnce(&Supervisor) -> T + Send + 'static) -> Option<T> {
+        let (seen, answer) = oneshot::channel();
+        let look = move |supervisor: &Supervisor| {
+            let _ = seen.send(at(supervisor));
+        };
+        let _ = self.master.get()?.cast(MasterMsg::Look(Box::new(look)));
+        answer.await.ok()
     }
 
     /// A master that does not hear has ended.

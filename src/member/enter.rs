@@ -108,9 +108,13 @@ struct Prepared {
 fn prepare(directory: Directory, roles: Vec<(Role, RoleInside)>) -> Result<Prepared, EnterError> {
     let mut settled = settle::settle()?;
     let welcome = Welcome::decode(&settled.boot.body)?;
+    if welcome.roles != directory.imprint() {
+        return Err(EnterError::OtherPlan);
+    }
+    welcome.growth.iter().for_each(|&growth| directory.grow(growth));
     let slot = directory.slot(welcome.rank, welcome.index).ok_or(EnterError::OtherPlan)?;
     let (_, role) = roles.into_iter().find(|(role, _)| *role == slot.role()).ok_or(EnterError::OtherPlan)?;
-    if welcome.roles != directory.imprint() || welcome.listeners.len() != settled.boot.listeners.len() {
+    if welcome.listeners.len() != settled.boot.listeners.len() {
         return Err(EnterError::OtherPlan);
     }
     settle::volunteer_for_oom(role.oom_score);

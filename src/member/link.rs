@@ -12,8 +12,8 @@ use super::life::Event;
 use super::shared::Member;
 use super::undelivered::{KEPT, Lost, Undelivered};
 use crate::transport::{
-    Directory, Header, Kind, Lane, Limits, Order, Outcome, Peek, Reason, WireError, action, payload_start, peek,
-    read_credits, read_roster,
+    Directory, Growth, Header, Kind, Lane, Limits, Order, Outcome, Peek, Reason, WireError, action, payload_start,
+    peek, read_credits, read_roster,
 };
 
 /// How much is read at once.
@@ -110,6 +110,7 @@ impl Ear<'_> {
                     member.credit.give_back(account, charge);
                 }
             }
+            Kind::Growth => member.directory.grow(Growth::read(&header)?),
             Kind::ClusterReady | Kind::Stay | Kind::Drain | Kind::Stop => {
                 if let Some(order) = Order::read(&header) {
                     member.tell(Event::Order(order));

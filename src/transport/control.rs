@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, BytesMut};
 
 use super::account::Account;
+use super::directory::Growth;
 use super::frame;
 use super::header::{Header, Kind, WireError};
 use crate::identity::MemberId;
@@ -204,11 +205,26 @@ impl Order {
             | Kind::Watch
             | Kind::Credit
             | Kind::Roster
+            | Kind::Growth
             | Kind::Message
             | Kind::Call
             | Kind::Reply
             | Kind::Undelivered => return None,
         })
+    }
+}
+
+impl Growth {
+    pub(crate) fn put(self, into: &mut BytesMut) {
+        let (correlation, detail) = (self.rank.into(), self.count.into());
+        frame::put(into, Header { correlation, detail, ..Header::bare(Kind::Growth) }, "", b"");
+    }
+
+    pub(crate) fn read(header: &Header) -> Result<Growth, WireError> {
+        match (u8::try_from(header.correlation), u16::try_from(header.detail)) {
+            (Ok(rank), Ok(count)) => Ok(Growth { rank, count }),
+            (Err(_), _) | (_, Err(_)) => Err(WireError::Malformed(Kind::Growth)),
+        }
     }
 }
 
@@ -303,6 +319,13 @@ mod tests {
             assert_eq!(Order::read(&body(&buffer).0), Some(order));
         }
         assert_eq!(Order::read(&Header::bare(Kind::Message)), None);
+
+        buffer.clear();
+        let growth = Growth { rank: 128, count: u16::MAX };
+        growth.put(&mut buffer);
+        let (header, _) = body(&buffer);
+        assert_eq!(Growth::read(&header), Ok(growth));
+        assert!(Growth::read(&Header { correlation: 256, ..header }).is_err());
 
         buffer.clear();
         let credits = [(Account::Slot { rank: 128, index: 2 }, 77), (Account::Group, 1 << 20)];

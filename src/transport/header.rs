@@ -33,6 +33,7 @@ pub(crate) enum Kind {
     Stop = 20,
     Credit = 21,
     Roster = 22,
+    Growth = 23,
     // Between members.
     Message = 33,
     Call = 34,
@@ -62,6 +63,7 @@ impl Kind {
             20 => Kind::Stop,
             21 => Kind::Credit,
             22 => Kind::Roster,
+            23 => Kind::Growth,
             33 => Kind::Message,
             34 => Kind::Call,
             35 => Kind::Reply,
@@ -85,7 +87,8 @@ impl Kind {
             | Kind::Stay
             | Kind::Drain
             | Kind::Stop
-            | Kind::Credit => None,
+            | Kind::Credit
+            | Kind::Growth => None,
         }
     }
 }

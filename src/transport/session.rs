@@ -122,6 +122,7 @@ impl Session {
             | Kind::Stop
             | Kind::Credit
             | Kind::Roster
+            | Kind::Growth
             | Kind::Message
             | Kind::Call
             | Kind::Reply

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{self, CodecError};
 use super::control::PROTOCOL;
-use super::directory::{Directory, Imprint};
+use super::directory::{Directory, Growth, Imprint};
 use super::frame;
 use super::header::{Header, Kind};
 use crate::identity::{Incarnation, MemberId};
@@ -21,6 +21,8 @@ pub(crate) struct Welcome {
     pub(crate) index: u16,
     pub(crate) incarnation: u32,
     pub(crate) roles: Imprint,
+    /// How the roles have grown since they were declared.
+    pub(crate) growth: Vec<Growth>,
     /// The longest payload, in bytes.
     pub(crate) payload_limit: u64,
     /// How long it may outlive its master.
@@ -133,6 +135,7 @@ mod tests {
             index: 2,
             incarnation: 7,
             roles: directory.imprint(),
+            growth: vec![Growth { rank: 128, count: 9 }],
             payload_limit: 1 << 20,
             orphan_grace_ms: 5_000,
             listeners: vec!["http".into()],
