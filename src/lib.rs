@@ -58,6 +58,7 @@ mod listener;
 mod member;
 pub mod messenger;
 pub mod process;
+pub mod remote;
 pub mod roster;
 mod run;
 pub mod supervision;
@@ -72,6 +73,7 @@ pub use identity::{Incarnation, MemberId, Role, Slot};
 pub use listener::{Listener, ListenerError, LocalAddr, PeerAddr, Sharing, Stream, TokioListener};
 pub use messenger::{CallError, Message, Messenger, Reason, Recipient, Request, SendError, Target, Undelivered};
 pub use process::{Address, Contained, contain, contain_future};
+pub use remote::{Protocol, ProxyMsg};
 pub use roster::{MemberState, MemberStatus, Roster};
 
 pub use bytes::Bytes;
