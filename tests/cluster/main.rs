@@ -37,6 +37,7 @@ mod messages;
 mod orphans;
 mod ports;
 mod processes;
+mod remote;
 mod restarts;
 mod start;
 mod stderr;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         orphans::trials(),
         processes::trials(),
         messages::trials(),
+        remote::trials(),
         ports::trials(),
         input::trials(),
         stderr::trials(),
