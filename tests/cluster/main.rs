@@ -30,6 +30,9 @@ mod tracer;
 #[allow(dead_code, reason = "its main is not this binary's")]
 mod web;
 
+#[path = "../../examples/remote_actor.rs"]
+mod remote_actor;
+
 mod exceptions;
 mod hostile;
 mod input;

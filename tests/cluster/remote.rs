@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
         trial("an actor in another process is what it is in this one", story),
         trial("a kill ends the calls that are open with the cause, and the reference lives on", death),
         trial("an actor that fails ends alone, one that panics is an exception of its member", ends),
+        trial("the example remote_actor shows what it says, and ends by itself", example),
     ]
 }
 
@@ -46,4 +47,29 @@ fn ends() {
     assert!(exit.contains("asked to panic"), "{exit}");
     assert_eq!(cluster.stop().code(), Some(0));
     cluster.expect_nobody();
+}
+
+fn example() {
+    let mut cluster = scenario("remote-actor").spawn();
+    let status = cluster.wait();
+    assert_eq!(status.code(), Some(0), "{}", cluster.stderr());
+    cluster.expect_nobody();
+    // The head of the example, but for the pids.
+    let lines = cluster.lines();
+    let told: Vec<String> = lines.iter().map(|line| without_pid(line)).collect();
+    let source = include_str!("../../examples/remote_actor.rs");
+    let head = source.lines().filter_map(|line| line.strip_prefix("//! "));
+    let promised: Vec<String> =
+        head.filter(|line| line.contains("pid") || line.contains("hears of")).map(without_pid).collect();
+    assert_eq!(told, promised);
+}
+
+/// A line with no number where a pid is.
+fn without_pid(line: &str) -> String {
+    let mut after = false;
+    let words = line.split(' ').map(|word| match std::mem::replace(&mut after, word == "pid") {
+        true => "N",
+        false => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
 }

@@ -26,6 +26,7 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         "probe" => probe::cluster(probe::Probe::parse_from(parsed())).run(),
         "messages" => messages::cluster(messages::Options::parse_from(parsed())).run(),
         "remote" => remote::cluster(remote::Options::parse_from(parsed())).run(),
+        "remote-actor" => crate::remote_actor::main(),
         "hostile" => hostile::cluster(hostile::Options::parse_from(parsed())).run(),
         "strategies" => strategies::cluster(strategies::Options::parse_from(parsed())).run(),
         "roles" => roles().run(),
