@@ -153,9 +153,8 @@ pub(crate) fn main() -> ExitCode {
 async fn attend(cluster: &Cluster) -> Result<(), BoxError> {
     let handle = cluster.start().await?;
     handle.ready().await?;
-    let messenger = handle.messenger();
-    messenger.call::<()>(Slot::agent(), "show", &()).await?;
-    let total = messenger.actor::<Total>(Slot::worker(1))?;
+    handle.messenger().call::<()>(Slot::agent(), "show", &()).await?;
+    let total = handle.slot(Slot::worker(1)).actor::<Total>()?;
     cast!(total, ProxyMsg::Cast(40))?;
     let said = call!(total, ProxyMsg::Call, Question::HowMuch)??;
     println!("the master told it of 40, and asked: {}, says pid {}", said.total, said.pid);

@@ -65,7 +65,9 @@ pub mod supervision;
 mod text;
 mod transport;
 
-pub use cluster::{Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, StartError};
+pub use cluster::{
+    Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, SlotHandle, StartError,
+};
 pub use context::{Context, Members};
 pub use error::{BoxError, Result};
 pub use hatchery::{EnterError, Hatchery, PlanError, RoleSettings, enter, per_core};

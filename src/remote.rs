@@ -1,5 +1,5 @@
 //! Actors in other processes: a member serves one of its own, and to everybody else it is an ordinary
-//! [`ActorRef`](ractor::ActorRef).
+//! [`ActorRef`].
 //!
 //! A [`Protocol`] names what can be cast, called and replied. [`ProxyMsg`] is the message of the actor that does the work
 //! and of every reference to it, so ractor's own `cast!`, `call!` and `forward!` work on both, and the same test runs with
@@ -12,7 +12,7 @@
 //!              and slot, never waits
 //! ```
 //!
-//! What goes over the border goes by the rules of all messages (see [`messenger`](crate::messenger)): in order from one
+//! What goes over the border goes by the rules of all messages (see [`messenger`]): in order from one
 //! reference to one slot, at most once, bounded, with a word about every loss. A reference names a slot, not a process: it
 //! stays valid while the slot restarts, and what is sent meanwhile waits.
 //!
@@ -21,6 +21,8 @@
 //! - ractor cannot refuse a cast. One for which there is no room (1 MiB or 8,192 messages on their way from this process
 //!   to that slot) is a dead letter: it comes to [`undelivered`](crate::Messenger::undelivered) with [`Reason::Full`], is
 //!   counted and logged. A call gets that as its answer, at once. Whoever would rather wait uses the messenger.
+//!   The mailbox of a reference is emptied at each of its turns: only what a caller casts without ever letting others run
+//!   waits there.
 //! - Every call has a deadline, [`Protocol::CALL_TIMEOUT`] or the one that ractor was given, whichever is shorter.
 //! - A death answers the calls that were open with [`CallError::Undelivered`] and [`Reason::Died`]; casts that the dead had
 //!   not taken over come back as undelivered.
