@@ -246,7 +246,7 @@ async fn what_cannot_be_sent_at_all_comes_back_and_the_reference_lives() {
         assert_eq!(lost.next().await.map(|lost| lost.reason), Some(reason));
     }
     let answer = call!(stubborn, ProxyMsg::Call, Value::Refuses).expect("the reference lives");
-    assert!(matches!(answer, Err(CallError::Send(SendError::Encode(text))) if text.contains("it does not want to")));
+    assert!(matches!(answer, Err(CallError::Send(SendError::Encode(_)))), "{answer:?}");
     // Nor can every reply.
     let counter = counter(&agent, 0);
     let answer = call!(counter, ProxyMsg::Call, Question::Bytes(limit)).expect("the reference lives");

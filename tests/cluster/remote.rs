@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
         trial("an actor in another process is what it is in this one", story),
         trial("a kill ends the calls that are open with the cause, and the reference lives on", death),
         trial("an actor that fails ends alone, one that panics is an exception of its member", ends),
+        trial("what is told to a worker that has stopped arrives or comes back, and nobody waits for it", flood),
         trial("the example remote_actor shows what it says, and ends by itself", example),
     ]
 }
@@ -45,6 +46,14 @@ fn ends() {
     assert!(is_alive(cluster.pid_of("worker/0#1")), "its member goes on");
     let exit = cluster.said("member exited slot=worker/1 incarnation=1");
     assert!(exit.contains("asked to panic"), "{exit}");
+    assert_eq!(cluster.stop().code(), Some(0));
+    cluster.expect_nobody();
+}
+
+fn flood() {
+    let mut cluster = case("flood");
+    cluster.said("agent/0#1 all is well");
+    cluster.said("casts become dead letters");
     assert_eq!(cluster.stop().code(), Some(0));
     cluster.expect_nobody();
 }

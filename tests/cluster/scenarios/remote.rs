@@ -12,6 +12,9 @@ use hatchery::ractor::{Actor, call, cast};
 use hatchery::remote::ask;
 use hatchery::{CallError, Context, Hatchery, ProxyMsg, Reason, Role, SendError, Slot};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use self::counter::{Count, Counter, CounterActor, Question, Tell, counter_story, start};
 use super::{say, tell_cluster_ready};
 
@@ -29,6 +32,8 @@ enum Case {
     Death,
     /// Actors end, and with one of them its member.
     Ends,
+    /// A worker has stopped, and is told all the same.
+    Flood,
 }
 
 pub fn cluster(Options { case }: Options) -> Hatchery {
@@ -37,6 +42,7 @@ pub fn cluster(Options { case }: Options) -> Hatchery {
         Case::Story => plan.agent(storyteller).workers(3, storyteller),
         Case::Death => plan.agent(bereaved).workers(2, server),
         Case::Ends => plan.agent(survivor).workers(2, server),
+        Case::Flood => plan.agent(flooder).workers(2, server),
     }
 }
 
@@ -127,6 +133,39 @@ async fn survivor(cx: Context) -> hatchery::Result<()> {
     let (fresh, _) = Actor::spawn(None, CounterActor(None), ()).await?;
     cx.host(fresh)?;
     counter_story(own).await;
+    say(&cx, "all is well");
+    cx.stopping().await;
+    Ok(())
+}
+
+async fn flooder(cx: Context) -> hatchery::Result<()> {
+    const TOLD: u64 = 100_000;
+    begin(&cx).await?;
+    cx.cluster_ready().await;
+    let roster = cx.members().await.current();
+    let stopped =
+        roster.members.iter().find(|member| member.id.slot() == Slot::worker(1)).and_then(|member| member.pid);
+    let pid = Pid::from_raw(stopped.ok_or("it has no process")?.try_into()?);
+    let (counter, other) = (cx.actor::<Counter>(Slot::worker(1))?, cx.actor::<Counter>(Slot::worker(0))?);
+    kill(pid, Signal::SIGSTOP)?;
+    for _ in 0..TOLD {
+        cast!(counter, ProxyMsg::Cast(Tell::Add(1)))?;
+    }
+    // Behind them all: there is no room, and nobody waits for any.
+    assert_eq!(ask(&counter, Count).await, Err(CallError::Send(SendError::Full)));
+    assert_eq!(ask(&other, Count).await, Ok(0));
+    let dead = cx.messenger().undelivered_count();
+    let on_their_way = TOLD - dead;
+    assert!((8_192..3 * 8_193).contains(&on_their_way), "{dead} of {TOLD} are dead letters");
+    kill(pid, Signal::SIGCONT)?;
+    let arrived = loop {
+        match ask(&counter, Count).await {
+            Ok(arrived) => break arrived,
+            Err(CallError::Send(SendError::Full)) => tokio::task::yield_now().await,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    assert_eq!((arrived, cx.messenger().undelivered_count()), (on_their_way, dead), "each arrived or came back");
     say(&cx, "all is well");
     cx.stopping().await;
     Ok(())
