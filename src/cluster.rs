@@ -12,6 +12,7 @@ mod end;
 mod events;
 mod handle;
 mod launch;
+mod slot;
 mod start_error;
 
 use std::os::fd::OwnedFd;
@@ -30,6 +31,7 @@ pub use self::end::ClusterError;
 pub use self::events::{ClusterEvent, ClusterEvents};
 pub use self::handle::ClusterHandle;
 pub(crate) use self::launch::{Home, Launch, launch};
+pub use self::slot::SlotHandle;
 pub use self::start_error::StartError;
 
 /// How many descriptors a master needs for itself, before it starts anybody.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use ractor::ActorRef;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
@@ -12,7 +13,8 @@ use tracing::Instrument;
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 use crate::listener::{Listener, ListenerError};
 use crate::member::{Inside, Member};
-use crate::messenger::Messenger;
+use crate::messenger::{Messenger, SendError};
+use crate::remote::{AlreadyHosted, Protocol, ProxyMsg};
 use crate::roster::Roster;
 use crate::transport::What;
 
@@ -87,6 +89,22 @@ impl Context {
     /// The way to the other members.
     pub fn messenger(&self) -> Messenger {
         Messenger::new(self.member.clone())
+    }
+
+    /// Serves an actor of this member to all others: [`Messenger::host`].
+    ///
+    /// # Errors
+    /// [`AlreadyHosted`]: another actor of a protocol of this name lives and serves here.
+    pub fn host<P: Protocol>(&self, actor: ActorRef<ProxyMsg<P>>) -> Result<(), AlreadyHosted> {
+        self.messenger().host(actor)
+    }
+
+    /// The actor that is served under `P` in a slot: [`Messenger::actor`].
+    ///
+    /// # Errors
+    /// [`SendError::NoSuchMember`] and [`SendError::Closed`].
+    pub fn actor<P: Protocol>(&self, slot: Slot) -> Result<ActorRef<ProxyMsg<P>>, SendError> {
+        self.messenger().actor(slot)
     }
 
     /// The listener, where one was declared, or the first of several.

@@ -58,13 +58,16 @@ mod listener;
 mod member;
 pub mod messenger;
 pub mod process;
+pub mod remote;
 pub mod roster;
 mod run;
 pub mod supervision;
 mod text;
 mod transport;
 
-pub use cluster::{Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, StartError};
+pub use cluster::{
+    Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, SlotHandle, StartError,
+};
 pub use context::{Context, Members};
 pub use error::{BoxError, Result};
 pub use hatchery::{EnterError, Hatchery, PlanError, RoleSettings, enter, per_core};
@@ -72,6 +75,7 @@ pub use identity::{Incarnation, MemberId, Role, Slot};
 pub use listener::{Listener, ListenerError, LocalAddr, PeerAddr, Sharing, Stream, TokioListener};
 pub use messenger::{CallError, Message, Messenger, Reason, Recipient, Request, SendError, Target, Undelivered};
 pub use process::{Address, Contained, contain, contain_future};
+pub use remote::{Protocol, ProxyMsg};
 pub use roster::{MemberState, MemberStatus, Roster};
 
 pub use bytes::Bytes;

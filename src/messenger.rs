@@ -7,6 +7,7 @@
 mod body;
 mod error;
 mod handler;
+mod parcel;
 mod streams;
 mod target;
 
@@ -20,19 +21,24 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 pub use body::Body;
+pub(crate) use body::{decode, encode_owned};
 pub use error::{CallError, SendError, TrySendError};
+pub(crate) use handler::{Answer, Answerer};
 pub use handler::{Asynchronous, Ending, Handler, Message, Plain, Request};
 pub use streams::{Messages, UndeliveredMessages};
 pub use target::{Recipient, Target};
 
 use crate::identity::{MemberId, Role, Slot};
+use crate::member::Member;
 pub use crate::member::{AlreadyAnswered, Lost, Undelivered};
-use crate::member::{Member, NoCredit};
 pub use crate::transport::Reason;
-use crate::transport::{ACTION_LIMIT, Account, Address, Flags, Header, Kind, Lane, Outcome, charge};
+use crate::transport::{Address, Kind, charge};
 
 /// How long a call waits for its answer unless told otherwise.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Actions whose names begin so are the library's own: those of actors that are served, see [`remote`](crate::remote).
+pub(crate) const RESERVED: &str = "hatchery:";
 
 /// How many messages of a stream may wait for whoever reads it. The rest waits where all messages do.
 const STREAM: usize = 16;
@@ -46,6 +52,10 @@ pub struct Messenger {
 impl Messenger {
     pub(crate) fn new(member: Arc<Member>) -> Messenger {
         Messenger { member }
+    }
+
+    pub(crate) fn member(&self) -> &Arc<Member> {
+        &self.member
     }
 
     /// Who sends by this.
@@ -79,16 +89,7 @@ impl Messenger {
     /// Any [`SendError`], with the message.
     pub fn try_send<B: Body>(&self, target: impl Into<Target>, action: &str, body: B) -> Result<(), TrySendError<B>> {
         let parcel = self.check(target.into()).and_then(|to| self.pack(Kind::Message, to, action, &body));
-        let sent =
-            parcel.and_then(|parcel| match self.member.credit.try_take(parcel.account, charge(&parcel.header)) {
-                Ok(()) => {
-                    self.dispatch(parcel, action);
-                    Ok(())
-                }
-                Err(NoCredit::Full) => Err(SendError::Full),
-                Err(NoCredit::Closed) => Err(SendError::Closed),
-            });
-        sent.map_err(|error| TrySendError { error, body })
+        parcel.and_then(|parcel| self.pass(parcel, action)).map_err(|error| TrySendError { error, body })
     }
 
     /// Sends to every member, this one included.
@@ -173,7 +174,7 @@ impl Messenger {
     /// A panic in it is an exception; an error that it returns is logged.
     ///
     /// # Panics
-    /// When the name of the action is empty.
+    /// When the name of the action is empty, or begins with `hatchery:`.
     pub fn on<T, M>(&self, action: &str, handler: impl Handler<T, M>)
     where
         T: DeserializeOwned + 'static,
@@ -184,7 +185,7 @@ impl Messenger {
     /// The same for the first message only.
     ///
     /// # Panics
-    /// When the name of the action is empty.
+    /// When the name of the action is empty, or begins with `hatchery:`.
     pub fn once<T, M>(&self, action: &str, handler: impl Handler<T, M>)
     where
         T: DeserializeOwned + 'static,
@@ -196,7 +197,7 @@ impl Messenger {
     where
         T: DeserializeOwned + 'static,
     {
-        assert!(!action.is_empty(), "an action has a name");
+        assert_free(action);
         self.member.dispatch.add(&self.member, action, handler::consume(action, handler, once));
     }
 
@@ -204,12 +205,12 @@ impl Messenger {
     /// their senders wait, not this process's memory.
     ///
     /// # Panics
-    /// When the name of the action is empty.
+    /// When the name of the action is empty, or begins with `hatchery:`.
     pub fn stream<T>(&self, action: &str) -> Messages<T>
     where
         T: DeserializeOwned + Send + 'static,
     {
-        assert!(!action.is_empty(), "an action has a name");
+        assert_free(action);
         let (sender, messages) = mpsc::channel(STREAM);
         self.member.dispatch.add(&self.member, action, handler::forward(sender));
         Messages { messages }
@@ -224,7 +225,7 @@ impl Messenger {
     /// [`AlreadyAnswered`]: a call has one answer.
     ///
     /// # Panics
-    /// When the name of the action is empty.
+    /// When the name of the action is empty, or begins with `hatchery:`.
     pub fn answer<T, R, E, Fut>(
         &self,
         action: &str,
@@ -236,7 +237,7 @@ impl Messenger {
         E: fmt::Display,
         Fut: Future<Output = Result<R, E>> + Send + 'static,
     {
-        assert!(!action.is_empty(), "an action has a name");
+        assert_free(action);
         self.member.dispatch.set_reply(&self.member, action, handler::reply(handler))
     }
 
@@ -272,21 +273,14 @@ impl Messenger {
         let mut parcel = self.pack(Kind::Call, to, action, &request)?;
         let asked = async {
             let mut pending = self.member.calls.open();
-            let millis = u32::try_from(deadline.as_micros().div_ceil(1000)).unwrap_or(u32::MAX);
-            (parcel.header.correlation, parcel.header.detail) = (pending.number(), millis);
+            parcel.number(&pending, deadline);
             let charged = self.member.credit.take(parcel.account, charge(&parcel.header)).await;
             charged.map_err(|_| SendError::Closed)?;
             self.dispatch(parcel, action);
             pending.answer().await.ok_or(CallError::Send(SendError::Closed))
         };
         let timed_out = |_| CallError::Undelivered(Reason::TimedOut);
-        let answer = tokio::time::timeout(deadline, asked).await.map_err(timed_out)??;
-        match answer.outcome {
-            Outcome::Answered => body::decode(answer.raw, &answer.payload).ok_or(CallError::Undecodable),
-            Outcome::Failed => Err(CallError::Failed(String::from_utf8_lossy(&answer.payload).into_owned())),
-            Outcome::Dropped => Err(CallError::Dropped),
-            Outcome::Undelivered(reason) => Err(CallError::Undelivered(reason)),
-        }
+        parcel::conclude(tokio::time::timeout(deadline, asked).await.map_err(timed_out)??)
     }
 
     /// What is lost of this member's messages, from now on.
@@ -300,7 +294,7 @@ impl Messenger {
     }
 
     /// Whether `target` can be reached, as far as is known here.
-    fn check(&self, target: Target) -> Result<Address, SendError> {
+    pub(crate) fn check(&self, target: Target) -> Result<Address, SendError> {
         let directory = &self.member.directory;
         let known = |slot: Slot| match directory.has(slot) {
             true => Ok(()),
@@ -334,31 +328,6 @@ impl Messenger {
             false => Ok(()),
         }
     }
-
-    fn pack(&self, kind: Kind, to: Address, action: &str, body: &impl Body) -> Result<Parcel, SendError> {
-        if action.is_empty() || action.len() > ACTION_LIMIT {
-            return Err(SendError::BadAction(action.len()));
-        }
-        let (raw, payload) = body.encode().map_err(|error| SendError::Encode(error.to_string()))?;
-        let limit = self.member.limits.payload;
-        if payload.len() > limit {
-            return Err(SendError::TooLarge { len: payload.len(), limit });
-        }
-        let account = Account::of(Lane::Messages, to);
-        let account = account.ok_or_else(|| SendError::NoSuchMember(format!("{to:?}")))?;
-        let header = Header {
-            flags: Flags { raw, ..Flags::default() },
-            action_len: action.len() as u16,
-            payload_len: payload.len() as u32,
-            to,
-            ..Header::bare(kind)
-        };
-        Ok(Parcel { header, account, payload })
-    }
-
-    fn dispatch(&self, parcel: Parcel, action: &str) {
-        self.member.line.frame(parcel.header, action, parcel.payload);
-    }
 }
 
 impl fmt::Debug for Messenger {
@@ -367,9 +336,8 @@ impl fmt::Debug for Messenger {
     }
 }
 
-/// A message that lacks only its credit.
-struct Parcel {
-    header: Header,
-    account: Account,
-    payload: bytes::Bytes,
+/// What user code may register for.
+fn assert_free(action: &str) {
+    assert!(!action.is_empty(), "an action has a name");
+    assert!(!action.starts_with(RESERVED), "actions that begin with {RESERVED:?} are the library's own: {action:?}");
 }

@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 use super::actor::ClusterMsg;
 use super::end::ClusterError;
 use super::events::{Audience, ClusterEvents};
+use super::slot::SlotHandle;
 use crate::actors::{MasterMsg, SharedBoard};
 use crate::deputy::Deputy;
 use crate::identity::{Role, Slot};
@@ -93,6 +94,11 @@ impl ClusterHandle {
     /// was started in. Always the same one; it does not keep the cluster alive.
     pub fn messenger(&self) -> Messenger {
         self.shared.deputy.messenger()
+    }
+
+    /// One slot: the way to the actors that are served there.
+    pub fn slot(&self, slot: Slot) -> SlotHandle {
+        SlotHandle { slot, messenger: self.messenger() }
     }
 
     /// Stops the cluster in order: the roles in reverse, each member with its time to finish; then whoever is late is

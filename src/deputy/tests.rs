@@ -1,7 +1,7 @@
 //! The master takes part: by the same rules as its members.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
@@ -181,15 +181,14 @@ async fn from_the_master_to_a_slot_there_is_one_order_also_over_a_restart() {
     fates.sort_unstable();
     assert_eq!(fates, (0..500).collect::<Vec<u32>>(), "each arrived or came back, once");
     world.member(Slot::worker(1), 2).await;
-    let (first, second) = (Arc::new(Mutex::new(Vec::new())), 1_000..2_000u32);
-    for number in second.clone() {
+    for number in 1_000..2_000u32 {
         master.to(Slot::worker(1), "number", &number).await.expect("it is routed");
     }
-    while first.lock().expect("no panic").len() < 1_000 {
-        let (_, number) = got.recv().await.expect("it arrives");
-        first.lock().expect("no panic").push(number);
+    let mut arrived = Vec::new();
+    while arrived.len() < 1_000 {
+        arrived.push(got.recv().await.expect("it arrives").1);
     }
-    assert_eq!(*first.lock().expect("no panic"), second.collect::<Vec<u32>>());
+    assert_eq!(arrived, (1_000..2_000).collect::<Vec<u32>>());
     world.stop().await;
 }
 
@@ -268,4 +267,24 @@ async fn an_ended_master_leaves_nothing_of_its_deputy() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(60), link_end).await.expect("its handlers are let go");
     drop(deputy);
+}
+
+#[test]
+fn nobody_waits_for_a_master_whose_runtime_is_gone() {
+    let begin = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (first, second) = (begin(), begin());
+    let (asked, unasked) = first.block_on(async {
+        let asked = World::begin(|_| (), nothing).await;
+        asked.member(Slot::agent(), 1).await;
+        asked.deputy.messenger().to(Slot::agent(), "number", &1u32).await.expect("it is there");
+        (asked.deputy, World::begin(|_| (), nothing).await.deputy)
+    });
+    drop(first);
+    for deputy in [asked, unasked] {
+        let messenger = deputy.messenger();
+        let (sent, called) = second.block_on(async {
+            (messenger.to(Slot::agent(), "number", &1u32).await, messenger.call::<()>(Slot::agent(), "any", &()).await)
+        });
+        assert_eq!((sent, called), (Err(SendError::Closed), Err(CallError::Send(SendError::Closed))));
+    }
 }

@@ -1,7 +1,7 @@
 //! The calls of this member that have no answer yet.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -17,8 +17,8 @@ pub(crate) struct Answer {
 }
 
 /// Who waits for which answer.
-#[derive(Debug, Default)]
-pub(crate) struct Calls(Mutex<Waiting>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Calls(Arc<Mutex<Waiting>>);
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -29,15 +29,15 @@ struct Waiting {
 
 /// A call that waits. Dropped, its answer is nobody's business any more.
 #[derive(Debug)]
-pub(crate) struct Pending<'a> {
-    calls: &'a Calls,
+pub(crate) struct Pending {
+    calls: Calls,
     number: u32,
     answer: oneshot::Receiver<Answer>,
 }
 
 impl Calls {
     /// Opens a call. Its number is its own among all that are open.
-    pub(crate) fn open(&self) -> Pending<'_> {
+    pub(crate) fn open(&self) -> Pending {
         let (sender, answer) = oneshot::channel();
         let mut waiting = self.waiting();
         let number = loop {
@@ -49,7 +49,7 @@ impl Calls {
         if !waiting.closed {
             waiting.open.insert(number, sender);
         }
-        Pending { calls: self, number, answer }
+        Pending { calls: self.clone(), number, answer }
     }
 
     /// An answer is here. `false`: nobody waits for it any more.
@@ -70,7 +70,7 @@ impl Calls {
     }
 }
 
-impl Pending<'_> {
+impl Pending {
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
@@ -81,7 +81,7 @@ impl Pending<'_> {
     }
 }
 
-impl Drop for Pending<'_> {
+impl Drop for Pending {
     fn drop(&mut self) {
         self.calls.waiting().open.remove(&self.number);
     }

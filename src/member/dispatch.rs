@@ -19,7 +19,7 @@ use crate::transport::{Class, Flags, Header, Kind, Line, Outcome, Reason, action
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A handler whose types have been forgotten. Returns what is left to be done when it is not done at once.
-pub(crate) type Consume = dyn Fn(&Delivery) -> Consumed + Send + Sync;
+pub(crate) type Consume = dyn Fn(&mut Delivery) -> Consumed + Send + Sync;
 
 /// What a handler made of a message.
 pub(crate) enum Consumed {
@@ -27,8 +27,8 @@ pub(crate) enum Consumed {
     Done,
     /// It will have been dealt with after this.
     Later(Task),
-    /// Its payload is not what the handler takes.
-    Undecodable,
+    /// It cannot be taken: its payload is not what the handler takes, or whoever it is for has ended.
+    Refused(Reason),
     /// The handler takes no more.
     Retired,
 }
@@ -46,7 +46,8 @@ pub(crate) struct Delivery {
 }
 
 /// Acknowledges one message when it is dropped: when it has been handed on.
-struct Unacked {
+#[derive(Debug)]
+pub(crate) struct Unacked {
     line: Arc<Line>,
     number: u64,
 }
@@ -70,6 +71,11 @@ impl Delivery {
 
     fn action(&self) -> &str {
         action(&self.header, &self.frame).unwrap_or_default()
+    }
+
+    /// Takes over to say when it has been dealt with. `None`: that has been said.
+    pub(crate) fn take_unacked(&mut self) -> Option<Unacked> {
+        self.unacked.take()
     }
 
     /// It is handed on: the master need not keep it any longer.
@@ -227,7 +233,7 @@ async fn handle(action: &Action, mut delivery: Delivery) {
     let mut taken = false;
     let mut refusal = Reason::NoHandler;
     for consume in &consumers {
-        match catch(|| consume(&delivery)) {
+        match catch(|| consume(&mut delivery)) {
             Ok(Consumed::Done) => taken = true,
             Ok(Consumed::Later(task)) => {
                 taken = true;
@@ -241,7 +247,7 @@ async fn handle(action: &Action, mut delivery: Delivery) {
                 taken = true;
                 delivery.member.panicked(panicked);
             }
-            Ok(Consumed::Undecodable) => refusal = Reason::Undecodable,
+            Ok(Consumed::Refused(reason)) => refusal = reason,
             Ok(Consumed::Retired) => action.consumers().retain(|other| !Arc::ptr_eq(other, consume)),
         }
     }

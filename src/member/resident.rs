@@ -25,12 +25,24 @@ impl Member {
         let (member, events) = Member::new(id, directory, limits, runtime.clone());
         let (reader, writer) = tokio::io::split(link);
         member.line.control(|out| Hello::of(id).put(out));
-        runtime.spawn(link::listen(member.clone(), reader));
+        let residence = Residence(member.clone());
+        runtime.spawn(async move { link::listen(residence.0.clone(), reader).await });
         let line = member.line.clone();
         // Its error is that the other end is gone, which whoever reads hears as well.
         runtime.spawn(async move { line.write_to(writer).await });
         runtime.spawn(reside(member.clone(), events));
         member
+    }
+}
+
+/// Ends with the link, and also when the runtime takes the task that reads it: nobody waits for what will not come.
+struct Residence(Arc<Member>);
+
+impl Drop for Residence {
+    fn drop(&mut self) {
+        self.0.disconnect();
+        // Handlers hold messengers, which hold the member, which holds its handlers.
+        self.0.dispatch.close();
     }
 }
 
@@ -46,11 +58,9 @@ async fn reside(member: Arc<Member>, mut events: mpsc::UnboundedReceiver<Event>)
                     tracing::error!(parent: &member.span, unreported, "more exceptions at the same time");
                 }
             }
-            Event::Orphaned => break,
+            Event::Orphaned => return,
             Event::Ready | Event::Returned(_) | Event::Order(_) | Event::Terminated | Event::Quiet | Event::Overdue => {
             }
         }
     }
-    // Handlers hold messengers, which hold the member, which holds its handlers.
-    member.dispatch.close();
 }

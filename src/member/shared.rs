@@ -14,6 +14,7 @@ use super::calls::Calls;
 use super::credit::{Credit, NoCredit};
 use super::dispatch::Dispatch;
 use super::gate::Gate;
+use super::keep::Keep;
 use super::life::Event;
 use super::undelivered::Returns;
 use crate::identity::MemberId;
@@ -38,6 +39,7 @@ pub(crate) struct Member {
     pub(crate) dispatch: Dispatch,
     pub(crate) returns: Returns,
     pub(crate) gate: Gate,
+    pub(crate) keep: Keep,
     pub(crate) busy: Busy,
     pub(crate) cluster_ready: watch::Sender<bool>,
     pub(crate) stopping: watch::Sender<bool>,
@@ -71,6 +73,7 @@ impl Member {
             dispatch: Dispatch::default(),
             returns: Returns::default(),
             gate: Gate::default(),
+            keep: Keep::default(),
             busy: Busy::default(),
             cluster_ready: watch::Sender::new(false),
             stopping: watch::Sender::new(false),
@@ -176,6 +179,7 @@ impl Member {
         self.line.close();
         self.credit.close();
         self.calls.close();
+        self.keep.close();
     }
 }
 

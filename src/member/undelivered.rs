@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-use crate::identity::{MemberId, Slot};
+use crate::identity::{MemberId, Role, Slot};
 use crate::transport::Reason;
 
 /// How many wait for one who listens. Older ones are given up for younger, and counted.
@@ -36,6 +36,8 @@ pub enum Lost {
     Slot(Slot),
     /// This process and no other.
     Member(MemberId),
+    /// Any ready member of this role: it had not been chosen yet.
+    Role(Role),
 }
 
 impl std::fmt::Display for Lost {
@@ -43,6 +45,7 @@ impl std::fmt::Display for Lost {
         match self {
             Lost::Slot(slot) => write!(f, "{slot}"),
             Lost::Member(member) => write!(f, "{member}"),
+            Lost::Role(role) => write!(f, "any {role}"),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Body for Bytes {
 }
 
 /// The same for a value whose type was left to a handler: bytes are known by it.
-pub(super) fn encode_owned<T: Serialize + 'static>(value: &T) -> Result<(bool, Bytes), CodecError> {
+pub(crate) fn encode_owned<T: Serialize + 'static>(value: &T) -> Result<(bool, Bytes), CodecError> {
     match (value as &dyn Any).downcast_ref::<Bytes>() {
         Some(bytes) => bytes.clone().encode(),
         None => Body::encode(&value),
@@ -41,7 +41,7 @@ pub(super) fn encode_owned<T: Serialize + 'static>(value: &T) -> Result<(bool, B
 }
 
 /// The value of a payload. Bytes that were sent as they are come out as they are, and as nothing else.
-pub(super) fn decode<T: DeserializeOwned + 'static>(raw: bool, payload: &Bytes) -> Option<T> {
+pub(crate) fn decode<T: DeserializeOwned + 'static>(raw: bool, payload: &Bytes) -> Option<T> {
     if !raw {
         return transport::decode(payload).ok();
     }

@@ -27,6 +27,9 @@ pub enum SendError {
     /// The name of the action is empty, or longer than 255 bytes.
     #[error("an action is named by 1 to 255 bytes, not {0}")]
     BadAction(usize),
+    /// The name of the action begins with `hatchery:`, as those do that are the library's own.
+    #[error("action {0:?} begins with what is the library's own")]
+    Reserved(String),
     /// The value cannot be encoded.
     #[error("the value cannot be encoded: {0}")]
     Encode(String),

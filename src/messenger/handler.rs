@@ -107,11 +107,13 @@ where
 {
     let action: Arc<str> = action.into();
     let used = AtomicBool::new(false);
-    Arc::new(move |delivery: &Delivery| {
+    Arc::new(move |delivery: &mut Delivery| {
         if once && used.load(Ordering::Relaxed) {
             return Consumed::Retired;
         }
-        let Some(body) = decode(delivery.header.flags.raw, &delivery.payload()) else { return Consumed::Undecodable };
+        let Some(body) = decode(delivery.header.flags.raw, &delivery.payload()) else {
+            return Consumed::Refused(Reason::Undecodable);
+        };
         used.store(true, Ordering::Relaxed);
         match handler.call(Message { from: delivery.from, body }, &action) {
             Some(task) => Consumed::Later(task),
@@ -125,11 +127,13 @@ pub(super) fn forward<T>(sender: mpsc::Sender<Message<T>>) -> Arc<Consume>
 where
     T: DeserializeOwned + Send + 'static,
 {
-    Arc::new(move |delivery: &Delivery| {
+    Arc::new(move |delivery: &mut Delivery| {
         if sender.is_closed() {
             return Consumed::Retired;
         }
-        let Some(body) = decode(delivery.header.flags.raw, &delivery.payload()) else { return Consumed::Undecodable };
+        let Some(body) = decode(delivery.header.flags.raw, &delivery.payload()) else {
+            return Consumed::Refused(Reason::Undecodable);
+        };
         let (sender, message) = (sender.clone(), Message { from: delivery.from, body });
         Consumed::Later(Box::pin(async move {
             // Whoever read it has lost interest meanwhile: the message is dealt with.
@@ -166,14 +170,14 @@ where
 }
 
 /// What a handler's result is to its caller.
-struct Answer {
+pub(crate) struct Answer {
     outcome: Outcome,
     raw: bool,
     payload: Bytes,
 }
 
 impl Answer {
-    fn of<R: Serialize + 'static, E: fmt::Display>(result: Result<R, E>, limit: usize) -> Answer {
+    pub(crate) fn of<R: Serialize + 'static, E: fmt::Display>(result: Result<R, E>, limit: usize) -> Answer {
         match result.map(|value| encode_owned(&value)) {
             Ok(Ok((raw, payload))) if payload.len() <= limit => Answer { outcome: Outcome::Answered, raw, payload },
             Ok(Ok(_)) => Answer::without(Reason::TooLarge),
@@ -188,14 +192,14 @@ impl Answer {
         Answer { outcome: Outcome::Failed, raw: false, payload }
     }
 
-    fn without(reason: Reason) -> Answer {
+    pub(crate) fn without(reason: Reason) -> Answer {
         Answer { outcome: Outcome::Undelivered(reason), raw: false, payload: Bytes::new() }
     }
 }
 
 /// Gives a call its one answer. Dropped without, it says that: the caller always learns which.
-struct Answerer {
-    member: Arc<Member>,
+pub(crate) struct Answerer {
+    pub(crate) member: Arc<Member>,
     header: Header,
     answered: bool,
     /// The handler runs.
@@ -203,14 +207,14 @@ struct Answerer {
 }
 
 impl Answerer {
-    fn to(delivery: &Delivery) -> Answerer {
+    pub(crate) fn to(delivery: &Delivery) -> Answerer {
         let header =
             Header { to: delivery.header.from, correlation: delivery.header.correlation, ..Header::bare(Kind::Reply) };
         let running = delivery.member.busy.handler();
         Answerer { member: delivery.member.clone(), header, answered: false, _running: running }
     }
 
-    async fn give(mut self, answer: Answer) {
+    pub(crate) async fn give(mut self, answer: Answer) {
         self.answered = true;
         let flags = Flags { raw: answer.raw, ..Flags::default() };
         let header = Header { detail: answer.outcome.to_detail(), flags, ..self.header };

@@ -22,10 +22,14 @@ pub enum Reason {
     Undecodable,
     /// The receiver has no handler for the action.
     NoHandler,
+    /// The actor that was served there has ended, and no other is in its place.
+    Ended,
+    /// What was to be sent could not be encoded. Only of casts by the reference of an actor: all others are told at once.
+    Unencodable,
 }
 
 impl Reason {
-    const ALL: [(Reason, u8); 8] = [
+    const ALL: [(Reason, u8); 10] = [
         (Reason::Gone, 2),
         (Reason::Died, 3),
         (Reason::Parked, 4),
@@ -34,6 +38,8 @@ impl Reason {
         (Reason::TooLarge, 7),
         (Reason::Undecodable, 8),
         (Reason::NoHandler, 9),
+        (Reason::Ended, 10),
+        (Reason::Unencodable, 11),
     ];
 
     pub(crate) fn to_number(self) -> u8 {
@@ -56,6 +62,8 @@ impl fmt::Display for Reason {
             Reason::TooLarge => "the payload is too large",
             Reason::Undecodable => "the receiver could not decode the payload",
             Reason::NoHandler => "the receiver has no handler for it",
+            Reason::Ended => "the actor has ended",
+            Reason::Unencodable => "it could not be encoded",
         })
     }
 }
@@ -108,7 +116,7 @@ impl Outcome {
 
 /// Whether the receiver of a message may return it for this reason.
 pub(crate) fn is_a_receivers(reason: Reason) -> bool {
-    matches!(reason, Reason::Undecodable | Reason::NoHandler)
+    matches!(reason, Reason::Undecodable | Reason::NoHandler | Reason::Ended)
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ mod tracer;
 #[allow(dead_code, reason = "its main is not this binary's")]
 mod web;
 
+#[path = "../../examples/remote_actor.rs"]
+mod remote_actor;
+
 mod exceptions;
 mod hostile;
 mod input;
@@ -37,6 +40,7 @@ mod messages;
 mod orphans;
 mod ports;
 mod processes;
+mod remote;
 mod restarts;
 mod start;
 mod stderr;
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         orphans::trials(),
         processes::trials(),
         messages::trials(),
+        remote::trials(),
         ports::trials(),
         input::trials(),
         stderr::trials(),

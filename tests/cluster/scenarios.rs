@@ -3,6 +3,7 @@
 mod hostile;
 mod messages;
 mod probe;
+mod remote;
 mod strategies;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         "web" => web::cluster(web::Options::parse_from(parsed())).run(),
         "probe" => probe::cluster(probe::Probe::parse_from(parsed())).run(),
         "messages" => messages::cluster(messages::Options::parse_from(parsed())).run(),
+        "remote" => remote::cluster(remote::Options::parse_from(parsed())).run(),
+        "remote-actor" => crate::remote_actor::main(),
         "hostile" => hostile::cluster(hostile::Options::parse_from(parsed())).run(),
         "strategies" => strategies::cluster(strategies::Options::parse_from(parsed())).run(),
         "roles" => roles().run(),
