@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -13,6 +12,7 @@ use crate::identity::{Incarnation, MemberId, Role, Slot};
 use crate::listener::{Listener, ListenerError};
 use crate::member::{Inside, Member};
 use crate::messenger::Messenger;
+use crate::process::Lent;
 use crate::roster::Roster;
 use crate::transport::What;
 
@@ -20,7 +20,14 @@ use crate::transport::What;
 #[derive(Clone)]
 pub struct Context {
     member: Arc<Member>,
-    listeners: Arc<Vec<(String, OwnedFd)>>,
+    listeners: Arc<Vec<(String, Lent)>>,
+}
+
+/// Dropped by a panic, it lets the member know: where no panic hook is set, it may be the only one to notice.
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.member.spawner.released();
+    }
 }
 
 impl Context {
@@ -112,8 +119,8 @@ impl Context {
         self.open(socket)
     }
 
-    fn open(&self, socket: &OwnedFd) -> Result<Listener, ListenerError> {
-        Listener::open(socket.as_fd().try_clone_to_owned()?, &self.member)
+    fn open(&self, socket: &Lent) -> Result<Listener, ListenerError> {
+        Listener::open(socket, &self.member)
     }
 
     /// The slots of the cluster and how they are, now and from now on. Resolves with the first news from the master.
@@ -133,7 +140,7 @@ impl Context {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.member.runtime.spawn(task.instrument(self.member.span.clone()))
+        self.member.spawner.spawn(task.instrument(self.member.span.clone()))
     }
 
     /// Reports that something went wrong which this process cannot be trusted to have survived. The same as a panic: a

@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::context::Context;
@@ -51,7 +52,7 @@ pub struct Hatchery {
 struct Declared {
     name: String,
     count: usize,
-    run: Box<RoleFn>,
+    run: Arc<RoleFn>,
 }
 
 type Tune = Box<dyn FnOnce(&mut RoleSettings)>;
@@ -173,7 +174,7 @@ impl Hatchery {
             let work = run(Context::new(inside));
             Box::pin(async move { work.await.map_err(|error| chain(&*error.into())) })
         };
-        self.roles.push(Declared { name: name.into(), count, run: Box::new(run) });
+        self.roles.push(Declared { name: name.into(), count, run: Arc::new(run) });
         self
     }
 
