@@ -36,7 +36,7 @@ use http::Version;
 use http::header::{CONNECTION, HeaderValue};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,7 @@ use tracing::Instrument;
 
 use crate::context::Context;
 use crate::listener::{Listener, LocalAddr, PeerAddr, Stream};
+use crate::member::Spawner;
 
 /// How long a connection of a member that drains must have been idle before it is closed.
 pub const LINGER: Duration = Duration::from_secs(1);
@@ -106,6 +107,7 @@ pub async fn serve(mut listener: Listener, mut app: impl App, cx: &Context) -> c
     // Whether this ends or is dropped, what is open begins to drain.
     let _end = BeginDrain(drain.clone());
     let tracker = TaskTracker::new();
+    let executor = Executor(cx.member().spawner.clone());
     let mut stopping = pin!(cx.stopping());
     loop {
         let stream = tokio::select! {
@@ -118,8 +120,9 @@ pub async fn serve(mut listener: Listener, mut app: impl App, cx: &Context) -> c
         };
         let Some(stream) = stream else { break };
         let service = app.for_connection(stream.peer_addr()).await;
-        let connection = connection(stream, service, drain.clone()).instrument(cx.member().span.clone());
-        tracker.spawn(connection);
+        let connection =
+            connection(stream, service, drain.clone(), executor.clone()).instrument(cx.member().span.clone());
+        executor.0.spawn(tracker.track_future(connection));
     }
     if !drain.has_begun() {
         stopping.await;
@@ -156,8 +159,21 @@ impl Drop for BeginDrain {
     }
 }
 
+/// The streams of HTTP/2 are tasks of the member, like the connection itself.
+#[derive(Clone)]
+struct Executor(Spawner);
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
+    }
+}
+
 /// Serves one connection.
-async fn connection<S>(stream: Stream, service: S, drain: Arc<Drain>)
+async fn connection<S>(stream: Stream, service: S, drain: Arc<Drain>, executor: Executor)
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 {
@@ -177,7 +193,7 @@ where
             Ok::<_, Infallible>(response)
         }
     });
-    let builder = Builder::new(TokioExecutor::new());
+    let builder = Builder::new(executor);
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     // How a connection ends is between its two ends: a client that goes away is no error of ours.
     tokio::select! {

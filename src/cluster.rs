@@ -15,7 +15,6 @@ mod launch;
 mod slot;
 mod start_error;
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ractor::{ActorCell, ActorRef};
@@ -23,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::actors::Blueprint;
 use crate::process::signals::ends_are_ignored;
-use crate::process::{Address, BindError, Bound, Nursery, Orphans, adopt_descendants, have_descriptors};
+use crate::process::{Address, BindError, Bound, Lent, Nursery, Orphans, adopt_descendants, have_descriptors};
 use crate::supervision::Plan;
 
 pub use self::actor::ClusterMsg;
@@ -55,7 +54,7 @@ pub struct Cluster {
 }
 
 /// Sockets that are lent, by name, and what keeps them.
-pub(crate) type Sockets = (Vec<(String, Arc<OwnedFd>)>, Vec<Bound>);
+pub(crate) type Sockets = (Vec<(String, Lent)>, Vec<Bound>);
 
 impl Cluster {
     /// Binds the listeners and starts the cluster in the present tokio runtime. Returns as soon as the first members are
@@ -130,7 +129,7 @@ impl Cluster {
         let (mut lent, mut kept) = (Vec::new(), Vec::new());
         for (name, address) in &self.listeners {
             let bound = Bound::bind(address, self.backlog)?;
-            lent.push((name.clone(), bound.socket()));
+            lent.push((name.clone(), bound.lend()));
             kept.push(bound);
         }
         Ok((lent, kept))

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use ractor::ActorRef;
@@ -14,6 +13,7 @@ use crate::identity::{Incarnation, MemberId, Role, Slot};
 use crate::listener::{Listener, ListenerError};
 use crate::member::{Inside, Member};
 use crate::messenger::{Messenger, SendError};
+use crate::process::Lent;
 use crate::remote::{AlreadyHosted, Protocol, ProxyMsg};
 use crate::roster::Roster;
 use crate::transport::What;
@@ -22,7 +22,14 @@ use crate::transport::What;
 #[derive(Clone)]
 pub struct Context {
     member: Arc<Member>,
-    listeners: Arc<Vec<(String, OwnedFd)>>,
+    listeners: Arc<Vec<(String, Lent)>>,
+}
+
+/// Dropped by a panic, it lets the member know: where no panic hook is set, it may be the only one to notice.
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.member.spawner.released();
+    }
 }
 
 impl Context {
@@ -130,8 +137,8 @@ impl Context {
         self.open(socket)
     }
 
-    fn open(&self, socket: &OwnedFd) -> Result<Listener, ListenerError> {
-        Listener::open(socket.as_fd().try_clone_to_owned()?, &self.member)
+    fn open(&self, socket: &Lent) -> Result<Listener, ListenerError> {
+        Listener::open(socket, &self.member)
     }
 
     /// The slots of the cluster and how they are, now and from now on. Resolves with the first news from the master.
@@ -151,7 +158,7 @@ impl Context {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.member.runtime.spawn(task.instrument(self.member.span.clone()))
+        self.member.spawner.spawn(task.instrument(self.member.span.clone()))
     }
 
     /// Reports that something went wrong which this process cannot be trusted to have survived. The same as a panic: a

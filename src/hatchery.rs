@@ -54,7 +54,7 @@ pub struct Hatchery {
 struct Declared {
     name: String,
     count: usize,
-    run: Box<RoleFn>,
+    run: Arc<RoleFn>,
 }
 
 type Tune = Box<dyn FnOnce(&mut RoleSettings)>;
@@ -177,7 +177,7 @@ impl Hatchery {
             let work = run(Context::new(inside));
             Box::pin(async move { work.await.map_err(|error| chain(&*error.into())) })
         };
-        self.roles.push(Declared { name: name.into(), count, run: Box::new(run) });
+        self.roles.push(Declared { name: name.into(), count, run: Arc::new(run) });
         self
     }
 

@@ -55,6 +55,8 @@ mod error;
 mod hatchery;
 pub mod identity;
 mod listener;
+#[cfg(feature = "simulation")]
+mod loopback;
 mod member;
 pub mod messenger;
 pub mod process;

@@ -2,13 +2,14 @@
 //! stop, deals with the errors of accept, and counts the connections that are open.
 
 mod address;
+#[cfg(feature = "simulation")]
+mod memory;
 mod socket;
 mod stream;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -22,7 +23,10 @@ pub use self::socket::TokioListener;
 use self::socket::{SharedSocket, is_of_the_connection};
 use self::stream::Inner;
 pub use self::stream::Stream;
+#[cfg(feature = "simulation")]
+use crate::member::Spawner;
 use crate::member::{Member, Position};
+use crate::process::Lent;
 
 /// How the workers of a cluster share a port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +79,7 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.member.gate.forget(self.ticket);
+        self.member.spawner.released();
     }
 }
 
@@ -84,8 +89,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Listener {
-    pub(crate) fn open(socket: OwnedFd, member: &Arc<Member>) -> Result<Listener, ListenerError> {
-        let socket = SharedSocket::open(socket)?;
+    pub(crate) fn open(socket: &Lent, member: &Arc<Member>) -> Result<Listener, ListenerError> {
+        let socket = SharedSocket::open(socket.open()?)?;
         let gate = Waiting { ticket: member.gate.ticket(), member: member.clone() };
         Ok(Listener { socket, gate, pause: None, next_pause: FIRST_PAUSE })
     }
@@ -106,6 +111,7 @@ impl Listener {
 
     /// The same as a poll.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Stream>> {
+        self.gate.member.spawner.acts("accepts");
         loop {
             self.gate.member.gate.register(self.gate.ticket, cx.waker());
             match self.gate.member.gate.position() {
@@ -146,6 +152,10 @@ impl Listener {
     }
 
     fn wrap(&self, (inner, peer): (Inner, PeerAddr)) -> Stream {
+        #[cfg(feature = "simulation")]
+        if let (Inner::Memory(stream), Spawner::Border(border)) = (&inner, &self.gate.member.spawner) {
+            border.connected(stream.sever());
+        }
         Stream::new(inner, peer, self.gate.member.busy.connection())
     }
 
@@ -165,6 +175,9 @@ impl Listener {
     ///
     /// What [`Listener`] promises ends here: it does not stop accepting on an exception or a stop, its connections are
     /// not waited for, and errors of accept are the caller's.
+    ///
+    /// # Panics
+    /// In a simulation, where there is no such socket.
     pub fn into_tokio(self) -> TokioListener {
         self.socket.into_tokio()
     }
@@ -200,7 +213,7 @@ mod tests {
         let id = Slot::worker(0).member(Incarnation::FIRST);
         let (member, _events) =
             Member::new(id, directory, Limits { payload: 1_000 }, tokio::runtime::Handle::current());
-        let mut listener = Listener::open(socket.into(), &member).expect("a reactor");
+        let mut listener = Listener::open(&std::os::fd::OwnedFd::from(socket).into(), &member).expect("a reactor");
         member.gate.pause_at_once();
         let gone = std::net::TcpStream::connect(address).expect("it listens");
         // Dropped, it resets.

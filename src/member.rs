@@ -8,6 +8,8 @@
 //!  panic hook, signals, watch thread ─┘
 //! ```
 
+#[cfg(feature = "simulation")]
+mod border;
 mod busy;
 mod calls;
 mod credit;
@@ -17,10 +19,14 @@ mod gate;
 mod keep;
 mod life;
 mod link;
+mod live;
 mod resident;
 mod shared;
+mod spawner;
 mod undelivered;
 
+#[cfg(feature = "simulation")]
+pub(crate) use border::{Border, Stage};
 pub(crate) use busy::{Connection, Running};
 pub(crate) use calls::{Answer, Pending};
 pub(crate) use credit::NoCredit;
@@ -30,4 +36,5 @@ pub(crate) use enter::{Inside, RoleFn, RoleFuture, RoleInside, enter};
 pub(crate) use gate::Position;
 pub(crate) use life::Habits;
 pub(crate) use shared::Member;
+pub(crate) use spawner::Spawner;
 pub use undelivered::{Lost, Undelivered};

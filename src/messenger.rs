@@ -49,6 +49,13 @@ pub struct Messenger {
     member: Arc<Member>,
 }
 
+/// Dropped by a panic, it lets the member know: where no panic hook is set, it may be the only one to notice.
+impl Drop for Messenger {
+    fn drop(&mut self) {
+        self.member.spawner.released();
+    }
+}
+
 impl Messenger {
     pub(crate) fn new(member: Arc<Member>) -> Messenger {
         Messenger { member }
@@ -295,6 +302,7 @@ impl Messenger {
 
     /// Whether `target` can be reached, as far as is known here.
     pub(crate) fn check(&self, target: Target) -> Result<Address, SendError> {
+        self.member.spawner.acts("sends a message");
         let directory = &self.member.directory;
         let known = |slot: Slot| match directory.has(slot) {
             true => Ok(()),

@@ -17,6 +17,7 @@ pub(crate) mod clock;
 mod descendants;
 mod descriptors;
 mod exit;
+mod lent;
 mod listen;
 mod memory;
 mod nursery;
@@ -35,9 +36,13 @@ pub use backend::{
 pub(crate) use descendants::adopt_descendants;
 pub(crate) use descriptors::have_descriptors;
 pub use exit::{ExitRecord, ExitStatus};
+pub use lent::Lent;
+pub(crate) use lent::Socket;
 pub(crate) use listen::Bound;
 pub use listen::{Address, BindError};
 pub(crate) use nursery::Nursery;
+#[cfg(feature = "simulation")]
+pub(crate) use panics::is_contained;
 pub use panics::{Contained, contain, contain_future};
 pub(crate) use panics::{Panicked, catch, catch_future, install_hook};
 pub(crate) use stderr::say;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, from the ground up. A room may look into those of lower storeys, and not into its neighbours.
 const STOREYS: &[&[&str]] = &[
-    &["error", "identity", "text"],
+    &["error", "identity", "loopback", "text"],
     &["roster"],
     &["supervision", "process", "transport"],
     &["actors", "member"],

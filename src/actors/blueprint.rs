@@ -1,12 +1,11 @@
 //! How the processes of a cluster are made: what the master was built with, turned into the order for one process.
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::{MemberId, Role};
-use crate::process::{Executable, SpawnSpec, settle};
+use crate::process::{Executable, Lent, SpawnSpec, settle};
 use crate::transport::{CodecError, Directory, Limits, Welcome};
 
 /// What all processes have in common, and each role for itself.
@@ -20,7 +19,7 @@ pub(crate) struct Blueprint {
     pub(crate) limits: Limits,
     pub(crate) orphan_grace: Duration,
     /// The sockets that are lent to every member, by name.
-    pub(crate) listeners: Vec<(String, Arc<OwnedFd>)>,
+    pub(crate) listeners: Vec<(String, Lent)>,
     pub(crate) roles: Vec<RoleBlueprint>,
 }
 

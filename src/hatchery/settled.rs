@@ -73,7 +73,7 @@ impl Settlement {
 pub(super) struct Settled {
     pub(super) role: Role,
     pub(super) settings: RoleSettings,
-    run: Box<RoleFn>,
+    run: Arc<RoleFn>,
 }
 
 impl Hatchery {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
@@ -11,10 +11,13 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::address::{LocalAddr, PeerAddr};
 use super::stream::Inner;
+use crate::process::Socket as Lent;
 
 pub(super) enum SharedSocket {
     Tcp(TcpListener),
     Unix(UnixListener),
+    #[cfg(feature = "simulation")]
+    Memory(super::memory::MemorySocket),
 }
 
 /// See [`Listener::into_tokio`](super::Listener::into_tokio).
@@ -26,18 +29,13 @@ pub enum TokioListener {
     Unix(UnixListener),
 }
 
-impl AsFd for SharedSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            SharedSocket::Tcp(socket) => socket.as_fd(),
-            SharedSocket::Unix(socket) => socket.as_fd(),
-        }
-    }
-}
-
 impl SharedSocket {
-    pub(super) fn open(socket: OwnedFd) -> io::Result<SharedSocket> {
-        let socket = Socket::from(socket);
+    pub(super) fn open(lent: Lent) -> io::Result<SharedSocket> {
+        let socket = match lent {
+            Lent::System(socket) => Socket::from(socket),
+            #[cfg(feature = "simulation")]
+            Lent::Memory(port) => return Ok(SharedSocket::Memory(super::memory::MemorySocket::open(port))),
+        };
         Ok(match socket.local_addr()?.is_unix() {
             true => SharedSocket::Unix(UnixListener::from_std(OwnedFd::from(socket).into())?),
             false => SharedSocket::Tcp(TcpListener::from_std(OwnedFd::from(socket).into())?),
@@ -50,6 +48,8 @@ impl SharedSocket {
             SharedSocket::Unix(socket) => {
                 LocalAddr::Unix(socket.local_addr()?.as_pathname().map(Into::into).unwrap_or_default())
             }
+            #[cfg(feature = "simulation")]
+            SharedSocket::Memory(socket) => socket.local_addr(),
         })
     }
 
@@ -64,6 +64,8 @@ impl SharedSocket {
                 let peer = PeerAddr::Unix(peer.as_pathname().map(Into::into));
                 Poll::Ready(Ok((Inner::Unix(stream), peer)))
             }
+            #[cfg(feature = "simulation")]
+            SharedSocket::Memory(socket) => socket.poll_accept(cx).map(Ok),
         }
     }
 
@@ -81,18 +83,28 @@ impl SharedSocket {
                 let peer = PeerAddr::Unix(stream.peer_addr()?.as_pathname().map(Into::into));
                 Ok((Inner::Unix(UnixStream::from_std(stream)?), peer))
             }
+            #[cfg(feature = "simulation")]
+            SharedSocket::Memory(socket) => socket.accept_now().ok_or_else(|| io::ErrorKind::WouldBlock.into()),
         }
     }
 
     /// Shuts the socket, for all who share it.
     pub(super) fn shut(&self) {
-        let _ = shutdown(self.as_fd(), Shutdown::Read);
+        let socket = match self {
+            SharedSocket::Tcp(socket) => socket.as_fd(),
+            SharedSocket::Unix(socket) => socket.as_fd(),
+            #[cfg(feature = "simulation")]
+            SharedSocket::Memory(socket) => return socket.shut(),
+        };
+        let _ = shutdown(socket, Shutdown::Read);
     }
 
     pub(super) fn into_tokio(self) -> TokioListener {
         match self {
             SharedSocket::Tcp(socket) => TokioListener::Tcp(socket),
             SharedSocket::Unix(socket) => TokioListener::Unix(socket),
+            #[cfg(feature = "simulation")]
+            SharedSocket::Memory(_) => panic!("a simulated listener has no socket of the system's: use it as it is"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One accepted connection, over TCP or a Unix socket.
+//! One accepted connection, over TCP, a Unix socket, or memory.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::address::PeerAddr;
+#[cfg(feature = "simulation")]
+use crate::loopback::Duplex;
 use crate::member::Connection;
 
 /// A connection. Counted until it is dropped: a member that leaves waits for it.
@@ -22,6 +24,8 @@ pub struct Stream {
 pub(super) enum Inner {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "simulation")]
+    Memory(Duplex),
 }
 
 impl Stream {
@@ -40,6 +44,8 @@ impl AsyncRead for Stream {
         match &mut self.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Inner::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(feature = "simulation")]
+            Inner::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -49,6 +55,8 @@ impl AsyncWrite for Stream {
         match &mut self.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Inner::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            #[cfg(feature = "simulation")]
+            Inner::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -60,6 +68,8 @@ impl AsyncWrite for Stream {
         match &mut self.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Inner::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            #[cfg(feature = "simulation")]
+            Inner::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -67,6 +77,8 @@ impl AsyncWrite for Stream {
         match &self.inner {
             Inner::Tcp(stream) => stream.is_write_vectored(),
             Inner::Unix(stream) => stream.is_write_vectored(),
+            #[cfg(feature = "simulation")]
+            Inner::Memory(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -74,6 +86,8 @@ impl AsyncWrite for Stream {
         match &mut self.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Inner::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "simulation")]
+            Inner::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -81,6 +95,8 @@ impl AsyncWrite for Stream {
         match &mut self.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Inner::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "simulation")]
+            Inner::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

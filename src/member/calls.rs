@@ -1,6 +1,6 @@
 //! The calls of this member that have no answer yet.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ pub(crate) struct Calls(Arc<Mutex<Waiting>>);
 #[derive(Debug, Default)]
 struct Waiting {
     last: u32,
-    open: HashMap<u32, oneshot::Sender<Answer>>,
+    open: BTreeMap<u32, oneshot::Sender<Answer>>,
     closed: bool,
 }
 

@@ -1,6 +1,6 @@
 //! How much this member may have under way to whom, and those who wait for more.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, TryAcquireError};
@@ -16,7 +16,7 @@ pub(crate) struct Credit {
 
 #[derive(Debug, Default)]
 struct Accounts {
-    open: HashMap<Account, Arc<Semaphore>>,
+    open: BTreeMap<Account, Arc<Semaphore>>,
     closed: bool,
 }
 

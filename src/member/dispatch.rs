@@ -1,7 +1,7 @@
 //! What this member does with what comes for it: which action has which handlers, one task for each action, so that those
 //! of one run in order and those of different ones side by side.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -109,7 +109,7 @@ impl Delivery {
 
 /// The actions that somebody has registered for.
 #[derive(Default)]
-pub(crate) struct Dispatch(Mutex<HashMap<Arc<str>, Arc<Action>>>);
+pub(crate) struct Dispatch(Mutex<BTreeMap<Arc<str>, Arc<Action>>>);
 
 impl std::fmt::Debug for Dispatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -176,12 +176,12 @@ impl Dispatch {
         let (consumers, reply) = Default::default();
         let action = Arc::new(Action { queue, consumers, reply });
         let serve = serve(Arc::downgrade(&action), deliveries).instrument(member.span.clone());
-        member.runtime.spawn(serve);
+        member.spawner.spawn(serve);
         actions.insert(name.into(), action.clone());
         action
     }
 
-    fn actions(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Action>>> {
+    fn actions(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Action>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -220,7 +220,7 @@ fn begin_call(action: &Action, mut delivery: Delivery) {
                     answering.panicked(panicked);
                 }
             };
-            member.runtime.spawn(answer.instrument(member.span.clone()));
+            member.spawner.spawn(answer.instrument(member.span.clone()));
         }
         // In the part that runs at once. Whatever was dropped by it has answered.
         Err(panicked) => member.panicked(panicked),

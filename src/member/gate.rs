@@ -1,7 +1,7 @@
 //! Whether this member accepts connections. One gate for all its listeners, and shut from the panic hook on any thread
 //! without a lock.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -23,7 +23,7 @@ pub(crate) enum Position {
 pub(crate) struct Gate {
     position: AtomicU8,
     /// One for each listener that waits.
-    wakers: Mutex<HashMap<usize, Waker>>,
+    wakers: Mutex<BTreeMap<usize, Waker>>,
     tickets: AtomicUsize,
 }
 
@@ -84,7 +84,7 @@ impl Gate {
         }
     }
 
-    fn wakers(&self) -> MutexGuard<'_, HashMap<usize, Waker>> {
+    fn wakers(&self) -> MutexGuard<'_, BTreeMap<usize, Waker>> {
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

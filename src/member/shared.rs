@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tracing::Span;
 
@@ -16,6 +15,7 @@ use super::dispatch::Dispatch;
 use super::gate::Gate;
 use super::keep::Keep;
 use super::life::Event;
+use super::spawner::Spawner;
 use super::undelivered::Returns;
 use crate::identity::MemberId;
 use crate::process::Panicked;
@@ -45,7 +45,7 @@ pub(crate) struct Member {
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) roster: watch::Sender<Option<Roster>>,
     pub(crate) span: Span,
-    pub(crate) runtime: Handle,
+    pub(crate) spawner: Spawner,
     events: mpsc::UnboundedSender<Event>,
     /// Exceptions among the events.
     exceptions: AtomicUsize,
@@ -59,7 +59,7 @@ impl Member {
         id: MemberId,
         directory: Arc<Directory>,
         limits: Limits,
-        runtime: Handle,
+        spawner: impl Into<Spawner>,
     ) -> (Arc<Member>, mpsc::UnboundedReceiver<Event>) {
         let (events, receiver) = mpsc::unbounded_channel();
         let member = Member {
@@ -79,7 +79,7 @@ impl Member {
             stopping: watch::Sender::new(false),
             roster: watch::Sender::new(None),
             span: tracing::info_span!("member", id = %id),
-            runtime,
+            spawner: spawner.into(),
             events,
             exceptions: AtomicUsize::new(0),
             unreported: AtomicU32::new(0),
@@ -97,6 +97,7 @@ impl Member {
 
     /// Its code says that it is ready. Said again, it means nothing.
     pub(crate) fn ready(&self) {
+        self.spawner.acts("says that it is ready");
         if !self.said_ready.swap(true, Ordering::Relaxed) {
             self.tell(Event::Ready);
         }
@@ -104,6 +105,7 @@ impl Member {
 
     /// An exception, from any thread, also one that is panicking.
     pub(crate) fn exception(&self, what: What, text: String) {
+        self.spawner.acts("has an exception");
         self.gate.pause_at_once();
         if self.exceptions.fetch_add(1, Ordering::Relaxed) >= EXCEPTIONS {
             self.exceptions.fetch_sub(1, Ordering::Relaxed);
@@ -117,6 +119,7 @@ impl Member {
         if let Some(text) = panicked.untold {
             self.exception(What::Panic, text);
         }
+        self.spawner.panic_told();
     }
 
     /// An exception is being dealt with: there is room for another.
@@ -167,7 +170,7 @@ impl Member {
         }
         let answering = self.busy.answer();
         // A runtime that is shutting down takes no tasks: then the end of the process answers.
-        self.runtime.clone().spawn(async move {
+        self.spawner.clone().spawn(async move {
             self.answer(header, &action, payload).await;
             self.late.give_back(account, cost);
             drop(answering);

@@ -10,13 +10,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
 use super::exit::ExitRecord;
+use super::lent::Lent;
 use crate::identity::MemberId;
 
 /// Creates processes.
@@ -50,7 +50,7 @@ pub struct SpawnSpec {
     /// The first words over its link. Opaque here.
     pub boot: Vec<u8>,
     /// The sockets that it is lent, in the order in which the first words name them.
-    pub listeners: Vec<Arc<OwnedFd>>,
+    pub listeners: Vec<Lent>,
 }
 
 /// What to run.

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::lent::Lent;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// Where to listen.
@@ -105,8 +106,8 @@ impl Bound {
     }
 
     /// The socket, to be lent.
-    pub(crate) fn socket(&self) -> Arc<OwnedFd> {
-        self.socket.clone()
+    pub(crate) fn lend(&self) -> Lent {
+        Lent::socket(self.socket.clone())
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`settle`](super::settle).
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -19,6 +19,7 @@ use super::backend::{Executable, SpawnError, SpawnSpec};
 use super::black_box;
 use super::boot::{self, Words};
 use super::descendants::Mark;
+use super::lent::Lent;
 use super::pidfd::Held;
 use super::stderr::Capture;
 
@@ -85,12 +86,18 @@ pub(super) fn spawn(spec: &SpawnSpec) -> Result<(Hatchling, UnixStream, OwnedFd)
     };
     let mark = Mark::fresh().and_then(|mark| mark.put_on(pid).map(|()| mark)).ok();
     let hatchling = Hatchling { process, black_box: File::from(black_box), stderr, mark };
+    let listeners: Option<Vec<_>> = spec.listeners.iter().map(Lent::descriptor).collect();
+    let Some(listeners) = listeners else {
+        hatchling.end();
+        let error = io::Error::new(ErrorKind::Unsupported, "it is no socket of the system's");
+        return Err(SpawnError::new("failed to lend a listener", error));
+    };
     let words = Words {
         body: &spec.boot,
         channel: lent.as_fd(),
         black_box: hatchling.black_box.as_fd(),
         stderr: inherited.as_fd(),
-        listeners: spec.listeners.iter().map(|listener| listener.as_fd()).collect(),
+        listeners,
     };
     match boot::send(&link, &channel, &words) {
         Ok(()) => Ok((hatchling, link, channel)),

@@ -46,7 +46,7 @@ const OPEN: usize = 8_192;
 
 /// Starts one.
 pub(super) fn start<P: Protocol>(messenger: &Messenger, place: Place) -> Result<ActorRef<ProxyMsg<P>>, SendError> {
-    let _runtime = messenger.member().runtime.enter();
+    let _runtime = messenger.member().spawner.enter();
     let state = ProxyState {
         messenger: messenger.clone(),
         place,
@@ -122,7 +122,7 @@ impl ProxyState {
                     answer(port, asked.await);
                     drop(permit);
                 };
-                member.runtime.spawn(answered.instrument(member.span.clone()));
+                member.spawner.spawn(answered.instrument(member.span.clone()));
             }
             Err(error) => answer(port, Err(error.into())),
         }

@@ -1,6 +1,6 @@
 //! What the master keeps for one member, changed by whoever reads its link and by those who send to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::account::Account;
@@ -46,9 +46,10 @@ impl Books {
     }
 }
 
-/// The calls that a member was given and has not answered, each by its caller and the caller's number for it.
+/// The calls that a member was given and has not answered, each by its caller and the caller's number for it. In order:
+/// what is answered for the dead is answered in the same order every time.
 #[derive(Debug, Default)]
-pub(crate) struct OpenCalls(HashMap<(MemberId, u32), u32>);
+pub(crate) struct OpenCalls(BTreeMap<(MemberId, u32), u32>);
 
 impl OpenCalls {
     /// More are not passed on: as many tasks in the callee wait for something.
