@@ -144,8 +144,8 @@ impl Master {
             MasterMsg::Look(look) => look(&state.supervisor),
             MasterMsg::Started(id, pid) => {
                 journal::started(id, pid);
-                state.observers.iter().for_each(|observer| observer.started(state.now(), id, pid));
                 state.board.lock().started(id, pid);
+                state.observers.iter().for_each(|observer| observer.started(state.now(), id, pid));
                 state.publish(&myself);
             }
             MasterMsg::Watch(id) => {
@@ -200,9 +200,7 @@ impl MasterState {
         let mut touched: BTreeSet<Slot> = member(&event).map(MemberId::slot).into_iter().collect();
         let told = (!self.observers.is_empty()).then(|| event.clone());
         let actions = self.supervisor.handle(event, now);
-        if let Some(event) = told {
-            self.observers.iter().for_each(|observer| observer.step(now, &event, actions.as_slice(), &self.supervisor));
-        }
+        let told = told.map(|event| (event, actions.as_slice().to_vec()));
         for action in actions {
             touched.extend(super::perform::slot(&action));
             if let Action::Open(slot) = action {
@@ -217,6 +215,10 @@ impl MasterState {
         self.timer.send_if_modified(|armed| std::mem::replace(armed, due) != due);
         for slot in touched {
             self.board.lock().update(slot, &self.supervisor);
+        }
+        // Whoever hears of it finds it on the board.
+        if let Some((event, actions)) = told {
+            self.observers.iter().for_each(|observer| observer.step(now, &event, &actions, &self.supervisor));
         }
         self.publish(myself);
     }

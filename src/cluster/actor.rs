@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use ractor::{ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::{oneshot, watch};
 
-use super::end::ClusterError;
 use super::events::Herald;
 use super::handle::{Bell, Stage};
 use super::launch::{Launch, attend};
@@ -21,6 +20,8 @@ pub struct ClusterMsg(pub(super) Told);
 pub(super) enum Told {
     /// Somebody asks for the end.
     Stop(Urgency),
+    /// Whether the actor lives. One that was killed answers no more.
+    Alive(RpcReplyPort<()>),
     /// Nobody is left.
     Ended,
 }
@@ -91,6 +92,7 @@ impl ClusterActor {
         match message.0 {
             Told::Stop(Urgency::Graceful) => state.bell.stop("the actor of the cluster was asked"),
             Told::Stop(Urgency::Quick) => state.bell.kill("the actor of the cluster was asked"),
+            Told::Alive(reply) => drop(reply.send(())),
             Told::Ended => {
                 let end = state.stage.borrow().end();
                 return match end {
@@ -130,16 +132,5 @@ impl ClusterActor {
             | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
         Ok(())
-    }
-}
-
-impl ClusterError {
-    /// What is told of a master that ended without a verdict.
-    pub(super) fn without_verdict(cluster: &ActorRef<ClusterMsg>) -> ClusterError {
-        // An actor that is killed, with its children, is past that before they are.
-        match cluster.get_status() < ractor::ActorStatus::Draining {
-            true => ClusterError::internal(),
-            false => ClusterError::Killed,
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorRef};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -71,10 +72,21 @@ pub(super) async fn attend(
 ) {
     // Its actor catches its panics.
     let _ = master.await;
-    let verdict = outcome.try_recv().map_err(|_| ClusterError::without_verdict(&cluster));
+    let end = match outcome.try_recv() {
+        Ok(outcome) => ClusterError::of(outcome),
+        Err(_) => Err(without_verdict(&cluster).await),
+    };
     backend.close().await;
     drop(sockets);
-    herald.ended(verdict.and_then(ClusterError::of));
+    herald.ended(end);
     // One that is ending has been waiting for that.
     let _ = cluster.cast(ClusterMsg(Told::Ended));
+}
+
+/// Why a master has ended that did not say: because all were killed, or by a fault of ours.
+async fn without_verdict(cluster: &ActorRef<ClusterMsg>) -> ClusterError {
+    match cluster.call(|reply| ClusterMsg(Told::Alive(reply)), None).await {
+        Ok(CallResult::Success(())) => ClusterError::internal(),
+        Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => ClusterError::Killed,
+    }
 }
