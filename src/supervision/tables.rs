@@ -3,6 +3,9 @@
 mod ends;
 mod exceptions;
 mod giving_up;
+mod groups;
+mod operations;
+mod silence;
 mod starts;
 mod stops;
 
@@ -71,6 +74,12 @@ impl Desk {
 
     fn seat(&self, slot: Slot) -> &Seat {
         self.supervisor.stand(slot).expect("there is such a slot").0
+    }
+
+    /// How many failures are remembered of a slot.
+    fn history(&self, slot: Slot) -> usize {
+        let (role, index) = self.supervisor.find(slot).expect("there is such a slot");
+        self.supervisor.roles[role].places[index].history.iter().count()
     }
 
     fn exit(&mut self, id: MemberId) -> Vec<String> {
