@@ -18,7 +18,7 @@ pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn role(role: Role, count: u16, strategy: impl Strategy) -> RolePlan {
+pub(super) fn role(role: Role, count: u16, strategy: impl Strategy) -> RolePlan {
     RolePlan { ready_timeout: millis(10_000), overlap: role != Role::AGENT, ..RolePlan::new(role, count, strategy) }
 }
 
