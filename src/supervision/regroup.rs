@@ -89,7 +89,9 @@ impl Supervisor {
                 };
             }
         }
-        self.regroup = None;
+        if self.regroup.take().is_some() {
+            self.forgo_chances();
+        }
         for (role, from) in firsts.iter().enumerate() {
             let Some(from) = *from else { continue };
             for index in from..self.roles[role].places.len() {

@@ -344,6 +344,9 @@ fn walk(seed: u64) -> World {
         old.push(event.clone());
         let failures = supervisor.history.iter().count();
         let actions = supervisor.handle(event.clone(), now);
+        if std::env::var_os("TRACE").is_some() {
+            println!("{now} {kind:?} {event} => {:?}", actions.iter().map(ToString::to_string).collect::<Vec<_>>());
+        }
         let asked = actions.iter().filter(|action| is_answer(action)).count();
         let counted = supervisor.history.iter().count() - failures;
         assert!(counted <= asked, "seed {seed}: {event} counts {counted} failures and asks about {asked}");

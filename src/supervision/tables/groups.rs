@@ -327,3 +327,25 @@ fn a_group_that_takes_longer_than_the_patience_with_its_last_role_has_its_chance
     assert_eq!(desk.tell(Event::Ready(worker(0, 2)))[0], "admit worker/0#2");
     assert_eq!(desk.pass(millis(60_000)), NOTHING);
 }
+
+#[test]
+fn a_role_whose_turn_never_comes_since_its_group_begins_again_and_again_is_given_up() {
+    let mut desk = three(always(Scope::Rest));
+    desk.exit(cache(0, 1));
+    for id in [worker(0, 1), worker(1, 1), cache(1, 1)] {
+        leave(&mut desk, id);
+    }
+    // The caches serve for a second each time, and are of use; the workers are not even started.
+    let mut said = Vec::new();
+    for incarnation in 2.. {
+        if !said.is_empty() {
+            break;
+        }
+        assert!(incarnation < 100, "it goes on for ever");
+        desk.tell(Event::Ready(cache(0, incarnation)));
+        desk.pass(millis(3_000));
+        said = desk.exit(cache(0, incarnation)).into_iter().filter(|line| line.contains("give up")).collect();
+        leave(&mut desk, cache(1, incarnation));
+    }
+    assert_eq!(said, ["worker/0#1: nobody of its role has been ready for 60s -> give up"]);
+}
