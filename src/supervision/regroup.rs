@@ -23,7 +23,7 @@ pub(super) struct Regroup {
     firsts: Vec<Option<usize>>,
     /// With whose failure.
     #[serde(with = "written::member")]
-    first: MemberId,
+    pub(super) first: MemberId,
     /// Nobody is started before.
     due: Moment,
     stage: Stage,

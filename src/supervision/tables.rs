@@ -5,6 +5,8 @@ mod exceptions;
 mod giving_up;
 mod groups;
 mod operations;
+mod recordings;
+mod scenarios;
 mod silence;
 mod starts;
 mod stops;

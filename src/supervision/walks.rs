@@ -303,9 +303,11 @@ fn walk(seed: u64) -> World {
     let plan = kind.plan(1 + dice.below(3) as u16);
     let (mut world, mut now, mut old) = (World::default(), Moment::START, Vec::new());
     world.open = plan.roles().iter().flat_map(RolePlan::slots).collect();
-    let mut supervisor = Supervisor::new(plan, seed);
+    let mut supervisor = Supervisor::new(plan.clone(), seed);
+    let mut recorder = Recorder::new(&supervisor);
     let steps = 20 + dice.below(200);
     let actions = supervisor.handle(Event::Boot, now);
+    recorder.step(now, &Event::Boot, actions.as_slice(), &supervisor);
     world.obey(actions, kind, now, seed);
     let smooth_start = dice.below(4) > 0;
     for step in 0.. {
@@ -347,6 +349,11 @@ fn walk(seed: u64) -> World {
         if std::env::var_os("TRACE").is_some() {
             println!("{now} {kind:?} {event} => {:?}", actions.iter().map(ToString::to_string).collect::<Vec<_>>());
         }
+        recorder.step(now, &event, actions.as_slice(), &supervisor);
+        if dice.below(400) == 0 {
+            // From here on, as if the ring had gone round.
+            recorder = Recorder::new(&supervisor);
+        }
         let asked = actions.iter().filter(|action| is_answer(action)).count();
         let counted = supervisor.history.iter().count() - failures;
         assert!(counted <= asked, "seed {seed}: {event} counts {counted} failures and asks about {asked}");
@@ -362,6 +369,12 @@ fn walk(seed: u64) -> World {
     assert!(world.records.values().all(|&times| times == 1), "seed {seed}: {:?}", world.records);
     assert_eq!(recorded, world.exits, "seed {seed}: exits and recorded causes differ");
     assert_eq!(supervisor.deadline(), None, "seed {seed}: something is due after the end");
+    if seed.is_multiple_of(10) {
+        let written = serde_json::to_string(&recorder.recording()).expect("it can be written");
+        let read: Recording = serde_json::from_str(&written).expect("it can be read");
+        let steps = read.replay(plan).unwrap_or_else(|divergence| panic!("seed {seed}: {divergence}"));
+        assert_eq!(steps.len(), read.steps().len());
+    }
     world
 }
 
