@@ -265,7 +265,11 @@ fn number(
 mod tests {
     use super::*;
     use crate::Context;
-    use crate::supervision::{Backoff, Intensity, OnException};
+    use crate::Slot;
+    use crate::supervision::{
+        Answer, Backoff, Dice, Directive, Exit, Fact, Intensity, OnException, OneForAll, OneForOne, RestForOne,
+        RestartType, Significant, Strategy, View,
+    };
 
     async fn role(_: Context) -> crate::Result<()> {
         Ok(())
@@ -382,10 +386,56 @@ mod tests {
             let complaint = complaint(plan);
             assert!(complaint.contains(expected), "{complaint:?} does not say {expected:?}");
         }
+        let significant = |strategy: OneForOne| {
+            complaint(plan().tune("worker", move |worker| {
+                worker.strategy(RestForOne::new(Significant::any(strategy)));
+            }))
+        };
+        let permanent = "significant of the strategy of role worker: a permanent member never ends by itself";
+        assert!(significant(OneForOne::worker()).contains(permanent));
+        assert_eq!(significant(OneForOne::worker().restart(RestartType::Transient)), "none");
         let own = plan().tune("worker", |worker| {
             worker.strategy(crate::supervision::OneForOne::worker()).restart_limit(None);
         });
         assert!(complaint(own).contains("restart_limit is a setting of the built-in strategy"));
+    }
+
+    #[test]
+    fn a_strategy_for_all_roles_is_that_of_each_that_has_none_of_its_own() {
+        let decides = |plan: Hatchery| {
+            let Settlement { roles, .. } = plan.settle().expect("a good plan");
+            roles.iter().map(|settled| settled.plan().strategy.restart_type()).collect::<Vec<_>>()
+        };
+        let temporary = || OneForOne::worker().restart(RestartType::Temporary);
+        let (permanent, temporary_type) = (Some(RestartType::Permanent), Some(RestartType::Temporary));
+        assert_eq!(decides(plan()), [permanent, permanent]);
+        assert_eq!(decides(plan().strategy(temporary())), [temporary_type, temporary_type]);
+        let own = plan().strategy(temporary()).tune("agent", |agent| {
+            agent.strategy(OneForOne::agent());
+        });
+        assert_eq!(decides(own), [permanent, temporary_type]);
+    }
+
+    #[test]
+    fn a_strategy_that_panics_gives_up_and_is_named_whether_it_is_for_one_role_or_for_all() {
+        struct Hesitant;
+        impl Strategy for Hesitant {
+            fn decide(&self, _: &Fact<'_>, _: &View<'_>, _: &mut Dice) -> Answer {
+                panic!("no idea")
+            }
+        }
+        let one = plan().tune("worker", |worker| {
+            worker.strategy(OneForAll::new(Hesitant));
+        });
+        for plan in [one, plan().strategy(Hesitant)] {
+            let Settlement { roles, .. } = plan.settle().expect("a good plan");
+            let worker = roles.last().expect("there are workers").plan();
+            let answer = View::table(Slot::worker(0)).ask(&worker.strategy, &Fact::exited(Exit::signal(9)));
+            let Directive::Escalate(reason) = answer.directive else { panic!("{answer:?}") };
+            let reason = reason.to_string();
+            assert!(reason.contains("Hesitant") && reason.contains("of role worker panicked: "), "{reason}");
+            assert!(reason.ends_with("no idea"), "{reason}");
+        }
     }
 
     #[test]

@@ -174,6 +174,23 @@ impl Cause {
     }
 }
 
+impl Cause {
+    pub(super) fn exit_mut(&mut self) -> Option<&mut Exit> {
+        match self {
+            Cause::Exited(exit)
+            | Cause::Left(exit)
+            | Cause::Overdue(_, exit)
+            | Cause::Hurried(exit)
+            | Cause::Displaced(exit)
+            | Cause::LinkLost(_, exit)
+            | Cause::BootFailed(
+                BootFailure::Ended(exit) | BootFailure::TimedOut { exit, .. } | BootFailure::LinkLost { exit, .. },
+            ) => Some(exit),
+            Cause::Exception(_) | Cause::Unresponsive(_) | Cause::NobodyReady(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -18,6 +18,24 @@ pub struct Answer {
     pub memory: Option<u64>,
 }
 
+impl Answer {
+    /// The same, with `scope` in place of nobody else. A replacement with overlap becomes a restart: a group
+    /// starts afresh when all of it have gone.
+    pub(super) fn widened(self, scope: Scope) -> Answer {
+        let directive = match self.directive {
+            Directive::Restart { scope: Scope::One, after } => Directive::Restart { scope, after },
+            Directive::Replace { .. } => Directive::Restart { scope, after: Duration::ZERO },
+            Directive::Restart { scope: Scope::Rest | Scope::Role | Scope::All, .. }
+            | Directive::Ignore
+            | Directive::Park { .. }
+            | Directive::Remove
+            | Directive::Shutdown
+            | Directive::Escalate(_) => self.directive,
+        };
+        Answer { directive, memory: self.memory }
+    }
+}
+
 impl From<Directive> for Answer {
     fn from(directive: Directive) -> Answer {
         Answer { directive, memory: None }

@@ -35,6 +35,12 @@ impl<K: Copy + Ord> Deadlines<K> {
         }
     }
 
+    /// The same moments, for keys that are shown otherwise and are the same.
+    pub(super) fn rename(&mut self, name: impl Fn(K) -> K) {
+        let all: Vec<(K, Moment)> = self.by_key.iter().map(|(&key, &at)| (name(key), at)).collect();
+        *self = all.into_iter().collect();
+    }
+
     pub(super) fn next(&self) -> Option<Moment> {
         self.by_moment.first().map(|&(at, _)| at)
     }
@@ -47,6 +53,37 @@ impl<K: Copy + Ord> Deadlines<K> {
         }
         self.set(key, None);
         Some(key)
+    }
+}
+
+impl<K: Copy + Ord> FromIterator<(K, Moment)> for Deadlines<K> {
+    fn from_iter<I: IntoIterator<Item = (K, Moment)>>(all: I) -> Self {
+        let mut deadlines = Deadlines::default();
+        all.into_iter().for_each(|(key, at)| deadlines.set(key, Some(at)));
+        deadlines
+    }
+}
+
+/// Deadlines as a list: keys like these are none in every format.
+pub(super) mod written {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Deadlines, Moment};
+
+    pub(in super::super) fn serialize<K, S>(deadlines: &Deadlines<K>, to: S) -> Result<S::Ok, S::Error>
+    where
+        K: Serialize,
+        S: Serializer,
+    {
+        to.collect_seq(&deadlines.by_key)
+    }
+
+    pub(in super::super) fn deserialize<'de, K, D>(from: D) -> Result<Deadlines<K>, D::Error>
+    where
+        K: Deserialize<'de> + Copy + Ord,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, Moment)>::deserialize(from)?.into_iter().collect())
     }
 }
 

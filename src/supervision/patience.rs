@@ -75,6 +75,19 @@ impl Supervisor {
         self.deadlines.set(Due::Patience(state.plan.role), due);
     }
 
+    /// A group begins again. Those whose turn was still to come have had their chance: else a role whose group never gets
+    /// as far would have one for ever.
+    pub(super) fn forgo_chances(&mut self) {
+        for role in &mut self.roles {
+            let Patience::Out { chances } = &mut role.patience else { continue };
+            let places = &role.places;
+            chances.retain(|id| {
+                let seat = places.get(usize::from(id.slot().index())).map(|place| &place.seat);
+                matches!(seat, Some(Seat::Starting { incarnation, .. }) if *incarnation == id.incarnation())
+            });
+        }
+    }
+
     /// A role with which the patience is out, and of which nobody is left who might be of use.
     pub(super) fn hopeless(&self) -> Option<usize> {
         self.roles.iter().position(|state| state.is_out() && state.ready == 0 && !state.has_chance(None))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::action::{Action, Actions, Outcome, Verdict};
 use super::moment::Moment;
 use super::seat::{Departure, Errand, Killing, Seat};
-use super::supervisor::{RoleState, Supervisor};
+use super::supervisor::{Due, RoleState, Supervisor};
 
 /// Two stops this close to each other are one wish: `timeout` of the coreutils signals its child and then the group that
 /// the child is in, within microseconds. Whoever has seen that nothing happens, and asks again, takes longer.
@@ -138,6 +138,7 @@ impl Supervisor {
         self.phase = Phase::Stopping(last, verdict);
         self.drop_operations(now, out);
         for role in 0..self.roles.len() {
+            self.deadlines.set(Due::Patience(self.roles[role].plan.role), None);
             for index in 0..self.roles[role].places.len() {
                 match self.roles[role].places[index].seat {
                     Seat::Unstarted | Seat::Waiting { .. } | Seat::Parked { .. } => {

@@ -2,7 +2,7 @@
 //! started again, the first role first.
 //!
 //! There is one at a time. A failure while it is under way that wants a group, too, makes it larger, and it begins again:
-//! whoever has been started already leaves once more. So does OTP.
+//! whoever is in that other group leaves once more, whoever has been started and is not, stays. So does OTP.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) struct Regroup {
     firsts: Vec<Option<usize>>,
     /// With whose failure.
     #[serde(with = "written::member")]
-    first: MemberId,
+    pub(super) first: MemberId,
     /// Nobody is started before.
     due: Moment,
     stage: Stage,
@@ -78,14 +78,20 @@ impl Supervisor {
         let mut latest = due;
         if let Some(under_way) = &self.regroup {
             latest = latest.max(under_way.due);
-            for (mine, theirs) in firsts.iter_mut().zip(&under_way.firsts) {
+            let started = match under_way.stage {
+                Stage::Stopping(_) | Stage::Pausing => 0,
+                Stage::Starting(role) => role + 1,
+            };
+            for (mine, theirs) in firsts.iter_mut().zip(&under_way.firsts).skip(started) {
                 *mine = match (*mine, *theirs) {
                     (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
                     (mine, theirs) => mine.or(theirs),
                 };
             }
         }
-        self.regroup = None;
+        if self.regroup.take().is_some() {
+            self.forgo_chances();
+        }
         for (role, from) in firsts.iter().enumerate() {
             let Some(from) = *from else { continue };
             for index in from..self.roles[role].places.len() {

@@ -3,6 +3,11 @@
 mod ends;
 mod exceptions;
 mod giving_up;
+mod groups;
+mod operations;
+mod recordings;
+mod scenarios;
+mod silence;
 mod starts;
 mod stops;
 
@@ -15,7 +20,7 @@ pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn role(role: Role, count: u16, strategy: impl Strategy) -> RolePlan {
+pub(super) fn role(role: Role, count: u16, strategy: impl Strategy) -> RolePlan {
     RolePlan { ready_timeout: millis(10_000), overlap: role != Role::AGENT, ..RolePlan::new(role, count, strategy) }
 }
 
@@ -71,6 +76,12 @@ impl Desk {
 
     fn seat(&self, slot: Slot) -> &Seat {
         self.supervisor.stand(slot).expect("there is such a slot").0
+    }
+
+    /// How many failures are remembered of a slot.
+    fn history(&self, slot: Slot) -> usize {
+        let (role, index) = self.supervisor.find(slot).expect("there is such a slot");
+        self.supervisor.roles[role].places[index].history.iter().count()
     }
 
     fn exit(&mut self, id: MemberId) -> Vec<String> {
