@@ -17,7 +17,7 @@
 
 use std::process::ExitCode;
 
-use hatchery::supervision::{Directive, Fact, Reason, from_fn};
+use hatchery::supervision::{Directive, Fact, Reason, Scope, from_fn};
 use hatchery::{Cluster, ClusterError, ClusterEvent, ClusterHandle, Context, Hatchery, Message, Slot};
 // The version that hatchery was built with. `#[hatchery::ractor::actor(crate_path = hatchery::ractor, ..)]` works for those
 // who do not have it in their manifest.
@@ -28,7 +28,7 @@ pub(crate) fn main() -> ExitCode {
     // Whoever dies is replaced; whoever throws is too much.
     let strategy = from_fn(|fact, view, _dice| match fact {
         Fact::Exception(_) => Directive::Escalate(Reason::new(format!("{} threw once too often", view.slot))),
-        _ => Directive::Restart { after: std::time::Duration::ZERO },
+        _ => Directive::Restart { scope: Scope::One, after: std::time::Duration::ZERO },
     });
     let plan = Hatchery::new().workers(1, worker).tune("worker", |role| {
         role.strategy(strategy);
