@@ -57,6 +57,11 @@ pub struct Cluster {
 pub(crate) type Sockets = (Vec<(String, Lent)>, Vec<Bound>);
 
 impl Cluster {
+    /// What the core is given: the roles with their strategies, for a [replay](crate::supervision::Recording::replay).
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// Binds the listeners and starts the cluster in the present tokio runtime. Returns as soon as the first members are
     /// being started: [`ClusterHandle::ready`] waits for the rest.
     ///

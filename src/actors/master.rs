@@ -20,7 +20,7 @@ use super::routes::Routes;
 use super::slot::{SlotActor, SlotArguments};
 use crate::identity::{MemberId, Role, Slot};
 use crate::process::{ProcessBackend, clock};
-use crate::supervision::{Action, Dice, Event, Moment, Outcome, Plan, Reason, Supervisor, Verdict};
+use crate::supervision::{Action, Dice, Event, Moment, Outcome, Plan, Reason, Recorder, Supervisor, Verdict};
 use crate::transport::Growth;
 
 pub(crate) struct Master;
@@ -45,6 +45,7 @@ pub(crate) struct MasterState {
     foundry: Foundry,
     operations: Operations,
     supervisor: Supervisor,
+    recorder: Recorder,
     routes: Arc<Routes>,
     board: Arc<SharedBoard>,
     timer: watch::Sender<Option<Instant>>,
@@ -103,10 +104,12 @@ impl Master {
         tokio::spawn(ring(timer.subscribe(), myself.clone()));
         let finished = Some(finished);
         let supervisor = Supervisor::new(plan, seed);
+        let recorder = Recorder::new(&supervisor);
         let mut state = MasterState {
             foundry,
             operations: Operations::default(),
             supervisor,
+            recorder,
             routes,
             board,
             timer,
@@ -141,7 +144,7 @@ impl Master {
                 state.note(&event);
                 state.handle(event, &myself);
             }
-            MasterMsg::Look(look) => look(&state.supervisor),
+            MasterMsg::Look(look) => look(&state.supervisor, &state.recorder),
             MasterMsg::Started(id, pid) => {
                 journal::started(id, pid);
                 state.board.lock().started(id, pid);
@@ -198,15 +201,15 @@ impl MasterState {
     fn handle(&mut self, event: Event, myself: &ActorRef<MasterMsg>) {
         let now = self.now();
         let mut touched: BTreeSet<Slot> = member(&event).map(MemberId::slot).into_iter().collect();
-        let told = (!self.observers.is_empty()).then(|| event.clone());
-        let actions = self.supervisor.handle(event, now);
-        let told = told.map(|event| (event, actions.as_slice().to_vec()));
+        let actions = self.supervisor.handle(event.clone(), now);
+        let told = actions.as_slice().to_vec();
+        self.recorder.step(now, &event, &told, &self.supervisor);
         for action in actions {
             touched.extend(super::perform::slot(&action));
             if let Action::Open(slot) = action {
                 self.open(slot, myself);
             }
-            let finished = perform(action, &self.routes, &mut self.board.lock(), &mut self.operations);
+            let finished = perform(action, &self.routes, &mut self.board.lock());
             if let Some(outcome) = finished {
                 self.finish(outcome, myself);
             }
@@ -217,8 +220,11 @@ impl MasterState {
             self.board.lock().update(slot, &self.supervisor);
         }
         // Whoever hears of it finds it on the board.
-        if let Some((event, actions)) = told {
-            self.observers.iter().for_each(|observer| observer.step(now, &event, &actions, &self.supervisor));
+        self.observers.iter().for_each(|observer| observer.step(now, &event, &told, &self.supervisor));
+        for action in told {
+            if let Action::Conclude(id, conclusion) = action {
+                self.operations.conclude(id, conclusion);
+            }
         }
         self.publish(myself);
     }

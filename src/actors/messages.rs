@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::routes::Routes;
 use crate::identity::MemberId;
 use crate::process::{ExitRecord, ProcessControl, SpawnError, Spawned};
-use crate::supervision::{Conclusion, Event, Exit, LinkError, Operation, Supervisor, Urgency};
+use crate::supervision::{Conclusion, Event, Exit, LinkError, Operation, Recorder, Supervisor, Urgency};
 use crate::transport::{Account, Ack, Books, Growth, Line, Order, Run, Said};
 
 /// To the master.
@@ -35,7 +35,7 @@ pub(crate) enum MasterMsg {
 }
 
 /// What is done with a look at the core. Never the user's code.
-pub(crate) type Look = Box<dyn FnOnce(&Supervisor) + Send>;
+pub(crate) type Look = Box<dyn FnOnce(&Supervisor, &Recorder) + Send>;
 
 /// To the actor of a slot.
 pub(crate) enum SlotMsg {

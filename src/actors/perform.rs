@@ -3,19 +3,13 @@
 use super::board::Board;
 use super::journal;
 use super::messages::SlotMsg;
-use super::operations::Operations;
 use super::routes::Routes;
 use crate::identity::Slot;
 use crate::supervision::{Action, Outcome};
 use crate::transport::Order;
 
 /// Has `action` carried out. Returns the end of the cluster, when that is the action.
-pub(crate) fn perform(
-    action: Action,
-    routes: &Routes,
-    board: &mut Board,
-    operations: &mut Operations,
-) -> Option<Outcome> {
+pub(crate) fn perform(action: Action, routes: &Routes, board: &mut Board) -> Option<Outcome> {
     let tell = |id: crate::identity::MemberId, message| routes.tell(id.slot(), message);
     match action {
         Action::Spawn(id) => tell(id, SlotMsg::Start(id)),
@@ -42,10 +36,8 @@ pub(crate) fn perform(
             routes.tell(slot, SlotMsg::Vacate);
             board.close(slot);
         }
-        Action::Conclude(id, conclusion) => {
-            journal::concluded(id, &conclusion);
-            operations.conclude(id, conclusion);
-        }
+        // Whoever asked is told when it is on the board.
+        Action::Conclude(id, conclusion) => journal::concluded(id, &conclusion),
         Action::Record(record) => {
             journal::record(&record, board.pid(record.member));
             board.record(&record);

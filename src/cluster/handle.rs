@@ -16,7 +16,9 @@ use crate::deputy::Deputy;
 use crate::identity::{Role, Slot};
 use crate::messenger::Messenger;
 use crate::roster::Roster;
-use crate::supervision::{Child, ChildCounts, Conclusion, Operation, OperationError, Supervisor, Urgency};
+use crate::supervision::{
+    Child, ChildCounts, Conclusion, Operation, OperationError, Recorder, Recording, Supervisor, Urgency, Why,
+};
 
 /// A running cluster. Cheap to clone; all clones are the same cluster.
 ///
@@ -69,10 +71,12 @@ impl ClusterHandle {
     /// [`ClusterError::Stopped`] when it was asked to stop.
     pub async fn ready(&self) -> Result<(), ClusterError> {
         let mut stage = self.shared.audience.stage();
-        let reached = stage.wait_for(|stage| !matches!(stage, Stage::Starting)).await;
-        match reached.as_deref() {
+        let reached = stage.wait_for(|stage| !matches!(stage, Stage::Starting)).await.map(|stage| stage.clone());
+        match reached {
+            // Whoever would have told of the end may have been dropped with the runtime.
+            Ok(Stage::Ready) if stage.has_changed().is_err() => Err(ClusterError::Killed),
             Ok(Stage::Ready) => Ok(()),
-            Ok(Stage::Ended(Err(error))) => Err(error.clone()),
+            Ok(Stage::Ended(Err(error))) => Err(error),
             Ok(Stage::Ended(Ok(())) | Stage::Starting) => Err(ClusterError::Stopped),
             Err(_) => Err(ClusterError::Killed),
         }
@@ -159,12 +163,24 @@ impl ClusterHandle {
     /// Every slot and where it stands, in the order of the start: OTP's `which_children`. Empty, when the cluster has
     /// ended.
     pub async fn which_children(&self) -> Vec<Child> {
-        self.shared.bell.look(|supervisor| supervisor.which_children().collect()).await.unwrap_or_default()
+        self.shared.bell.look(|supervisor, _| supervisor.which_children().collect()).await.unwrap_or_default()
     }
 
     /// How many there are of which kind: OTP's `count_children`. None, when the cluster has ended.
     pub async fn count_children(&self) -> ChildCounts {
-        self.shared.bell.look(Supervisor::count_children).await.unwrap_or_default()
+        self.shared.bell.look(|supervisor, _| supervisor.count_children()).await.unwrap_or_default()
+    }
+
+    /// Why a slot stands where it does: the last things that happened there, each with what was decided. Written out, it
+    /// is what an operator reads. `None`: there is no such slot, or the cluster has ended.
+    pub async fn why(&self, slot: Slot) -> Option<Why> {
+        self.shared.bell.look(move |supervisor, recorder| recorder.why(slot, supervisor)).await.flatten()
+    }
+
+    /// What the core was told and what it decided, as far back as it is remembered: to be read, written down with serde,
+    /// and [replayed](Recording::replay) with the [plan](super::Cluster::plan). `None`: the cluster has ended.
+    pub async fn recording(&self) -> Option<Recording> {
+        self.shared.bell.look(|_, recorder| recorder.recording()).await
     }
 
     /// The actor of the cluster, for those who know ractor.
@@ -248,10 +264,13 @@ impl Bell {
     }
 
     /// What is to be seen of the core. `None`: it has ended.
-    async fn look<T: Send + 'static>(&self, at: impl FnOnce(&Supervisor) -> T + Send + 'static) -> Option<T> {
+    async fn look<T: Send + 'static>(
+        &self,
+        at: impl FnOnce(&Supervisor, &Recorder) -> T + Send + 'static,
+    ) -> Option<T> {
         let (seen, answer) = oneshot::channel();
-        let look = move |supervisor: &Supervisor| {
-            let _ = seen.send(at(supervisor));
+        let look = move |supervisor: &Supervisor, recorder: &Recorder| {
+            let _ = seen.send(at(supervisor, recorder));
         };
         let _ = self.master.get()?.cast(MasterMsg::Look(Box::new(look)));
         answer.await.ok()

@@ -160,7 +160,8 @@ impl Life {
             // The report of it has been heard.
             Event::Returned(Err(Failure::Panicked)) => Vec::new(),
             Event::Order(Order::Stop(_)) => self.stop(),
-            Event::Order(Order::Drain(_)) => self.drain(EXCEPTION, [Step::Close, Step::AnnounceStop]),
+            // Without an exception: an operator, or its strategy, has it replaced.
+            Event::Order(Order::Drain(_)) => self.drain(0, [Step::Close, Step::AnnounceStop]),
             Event::Terminated => self.terminated(),
             Event::Orphaned => self.orphaned(),
             // The gate is shut before an exception is heard of here, and this may be about the one before.

@@ -76,6 +76,18 @@ async fn worker(cx: Context) -> hatchery::Result<()> {
         });
     }
     messenger.answer("stray", move |_: Request<()>| async move { stray().map_err(|error| error.to_string()) })?;
+    let (asking, me) = (messenger.clone(), cx.id().to_string());
+    messenger.answer("who", move |_: Request<()>| {
+        let me = me.clone();
+        async move { Ok::<_, String>(me) }
+    })?;
+    messenger.answer("ask who", move |request: Request<String>| {
+        let asking = asking.clone();
+        async move {
+            let whom = asking.resolve(&request.body).map_err(|error| error.to_string())?;
+            asking.call::<String>(whom, "who", &()).await.map_err(|error| error.to_string())
+        }
+    })?;
     let asking = messenger.clone();
     messenger.answer("ask the host", move |request: Request<u32>| {
         let asking = asking.clone();
