@@ -67,10 +67,12 @@ impl ClusterHandle {
     /// [`ClusterError::Stopped`] when it was asked to stop.
     pub async fn ready(&self) -> Result<(), ClusterError> {
         let mut stage = self.shared.audience.stage();
-        let reached = stage.wait_for(|stage| !matches!(stage, Stage::Starting)).await;
-        match reached.as_deref() {
+        let reached = stage.wait_for(|stage| !matches!(stage, Stage::Starting)).await.map(|stage| stage.clone());
+        match reached {
+            // Whoever would tell of the end was dropped with the runtime.
+            Ok(Stage::Ready) if stage.has_changed().is_err() => Err(ClusterError::Killed),
             Ok(Stage::Ready) => Ok(()),
-            Ok(Stage::Ended(Err(error))) => Err(error.clone()),
+            Ok(Stage::Ended(Err(error))) => Err(error),
             Ok(Stage::Ended(Ok(())) | Stage::Starting) => Err(ClusterError::Stopped),
             Err(_) => Err(ClusterError::Killed),
         }
