@@ -30,6 +30,7 @@
 //! | | |
 //! |---|---|
 //! | [`Hatchery`] | the plan: roles, listeners, limits; [`run`](Hatchery::run) is the last thing `main` does |
+//! | [`Hatchery::enter`] | the same in a program that does other things besides: [`Cluster`], [`ClusterHandle`] |
 //! | [`RoleSettings`] | what can be said of one role |
 //! | [`Context`] | what a member's code holds: ready, stopping, listener, messenger, members |
 //! | [`Listener`] | accepts on the shared port, and stops at once when it must |
@@ -41,7 +42,8 @@
 //! # Features
 //!
 //! `axum` (default): [`Listener`] as an axum listener, and `axum::serve`. `postcard`: payloads are encoded with postcard
-//! instead of bincode; the same in all processes, which are one program.
+//! instead of bincode; the same in all processes, which are one program. `async-trait`: for trees of actors that have ractor's
+//! feature of that name on.
 //!
 //! Linux 5.11 or later.
 

@@ -292,3 +292,30 @@ impl Observe for Herald {
         self.tell(ClusterEvent::Started { member, pid });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{Incarnation, Slot};
+
+    #[tokio::test]
+    async fn a_listener_that_does_not_keep_up_is_told_how_much_it_missed() {
+        let (herald, audience) = Herald::new();
+        let (mut slow, mut quick) = (audience.events(), audience.events());
+        let member = Slot::worker(0).member(Incarnation::FIRST);
+        for pid in 0..REMEMBERED as u32 + 3 {
+            herald.tell(ClusterEvent::Started { member, pid });
+            assert_eq!(quick.next().await, Some(ClusterEvent::Started { member, pid }));
+        }
+        herald.ended(Ok(()));
+        drop(herald);
+        assert_eq!(slow.next().await, Some(ClusterEvent::Lagged(4)));
+        assert_eq!(slow.next().await, Some(ClusterEvent::Started { member, pid: 4 }));
+        let mut last = None;
+        while let Some(event) = slow.next().await {
+            last = Some(event);
+        }
+        assert_eq!(last, Some(ClusterEvent::Finished(Ok(()))));
+        assert_eq!(audience.events().next().await, None, "the end was told");
+    }
+}
