@@ -62,6 +62,8 @@ pub mod messenger;
 pub mod process;
 pub mod roster;
 mod run;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod supervision;
 mod text;
 mod transport;

@@ -15,6 +15,7 @@ use crate::transport::roster_frame;
 /// What is known of every slot and its processes.
 #[derive(Debug)]
 pub(crate) struct Board {
+    master_pid: u32,
     slots: BTreeMap<Slot, Entry>,
     /// Of processes that have not been heard to end.
     pids: HashMap<MemberId, u32>,
@@ -32,10 +33,11 @@ struct Entry {
 }
 
 impl Board {
-    pub(crate) fn new(slots: impl Iterator<Item = Slot>) -> Board {
+    pub(crate) fn new(slots: impl Iterator<Item = Slot>, master_pid: u32) -> Board {
         let members = vec![(Incarnation::new(0), MemberState::Waiting)];
         let entry = |slot| (slot, Entry { members: members.clone(), ..Entry::default() });
         Board {
+            master_pid,
             slots: slots.map(entry).collect(),
             pids: HashMap::new(),
             exceptions: HashMap::new(),
@@ -165,6 +167,6 @@ impl Board {
                 members.push(status);
             }
         }
-        Roster { master_pid: std::process::id(), members }
+        Roster { master_pid: self.master_pid, members }
     }
 }
