@@ -37,7 +37,7 @@ impl Context {
         Context { member: inside.member, listeners: Arc::new(inside.listeners) }
     }
 
-    #[cfg(feature = "axum")]
+    #[cfg(any(feature = "axum", feature = "simulation"))]
     pub(crate) fn member(&self) -> &Arc<Member> {
         &self.member
     }

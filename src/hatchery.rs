@@ -12,6 +12,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "simulation")]
+use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::error::{BoxError, chain};
 use crate::identity::Role;
@@ -211,6 +213,12 @@ impl Hatchery {
                 ExitCode::from(2)
             }
         }
+    }
+
+    /// The plan, taken apart for a simulation: the master's part, and the members'.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn simulated(self) -> Result<(Cluster, Vec<(Role, member::RoleInside)>), PlanError> {
+        Ok(self.settle()?.simulated())
     }
 
     fn try_run(self) -> Result<ExitCode, RunError> {

@@ -65,6 +65,8 @@ pub mod process;
 pub mod remote;
 pub mod roster;
 mod run;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod supervision;
 mod text;
 mod transport;

@@ -11,5 +11,5 @@ mod pipe;
 mod port;
 
 pub(crate) use duplex::{Duplex, Sever};
-pub(crate) use pipe::{Pipe, PipeReader, PipeWriter, Weather, pipe};
-pub(crate) use port::{Port, Refused};
+pub(crate) use pipe::{Pipe, PipeReader, PipeWriter, Spoil, Weather, pipe};
+pub(crate) use port::Port;

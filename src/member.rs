@@ -26,15 +26,19 @@ mod spawner;
 mod undelivered;
 
 #[cfg(feature = "simulation")]
-pub(crate) use border::{Border, Stage};
+pub(crate) use border::{Border, Deed, Stage};
 pub(crate) use busy::{Connection, Running};
 pub(crate) use calls::{Answer, Pending};
 pub(crate) use credit::NoCredit;
 pub use dispatch::AlreadyAnswered;
 pub(crate) use dispatch::{Consume, Consumed, Delivery, Reply, Task, Unacked};
+#[cfg(feature = "simulation")]
+pub(crate) use enter::Admission;
 pub(crate) use enter::{Inside, RoleFn, RoleFuture, RoleInside, enter};
 pub(crate) use gate::Position;
 pub(crate) use life::Habits;
+#[cfg(feature = "simulation")]
+pub(crate) use live::{Vessel, live};
 pub(crate) use shared::Member;
 pub(crate) use spawner::Spawner;
 pub use undelivered::{Lost, Undelivered};

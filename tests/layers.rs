@@ -17,6 +17,7 @@ const STOREYS: &[&[&str]] = &[
     &["context", "cluster"],
     &["run"],
     &["axum", "hatchery"],
+    &["simulation"],
     &["lib"],
 ];
 
@@ -34,7 +35,7 @@ const ONLY: &[(&str, &[&str])] = &[
     ("nix::", &["process"]),
     ("process::exit", &["process"]),
     ("Command::new", &["process/spawn.rs"]),
-    ("env::var", &["process", "hatchery/settled.rs"]),
+    ("env::var", &["process", "hatchery/settled.rs", "simulation/explore.rs"]),
     ("fs::read", &["process"]),
     ("unsafe", &[]),
 ];
@@ -123,7 +124,9 @@ fn arrows_up(source: &Source) -> Vec<String> {
         let below = match storey(&other) {
             Some(storey) => other == room || storey < own,
             // An item of the crate's face: who looks at the face looks up.
-            None => room == "lib" || other.is_empty() && own == STOREYS.len() - 2,
+            None => {
+                room == "lib" || other.is_empty() && own == STOREYS.len() - 2 || room == "hatchery" && other.is_empty()
+            }
         };
         let seen = narrow.is_none_or(|allowed| other == room || allowed.contains(&other.as_str()));
         if !below || !seen {

@@ -15,6 +15,7 @@ use crate::transport::roster_frame;
 /// What is known of every slot and its processes.
 #[derive(Debug)]
 pub(crate) struct Board {
+    master_pid: u32,
     slots: BTreeMap<Slot, Entry>,
     /// Of processes that have not been heard to end.
     pids: HashMap<MemberId, u32>,
@@ -39,8 +40,9 @@ impl Default for Entry {
 }
 
 impl Board {
-    pub(crate) fn new(slots: impl Iterator<Item = Slot>) -> Board {
+    pub(crate) fn new(slots: impl Iterator<Item = Slot>, master_pid: u32) -> Board {
         Board {
+            master_pid,
             slots: slots.map(|slot| (slot, Entry::default())).collect(),
             pids: HashMap::new(),
             exceptions: HashMap::new(),
@@ -188,6 +190,6 @@ impl Board {
                 members.push(status);
             }
         }
-        Roster { master_pid: std::process::id(), members }
+        Roster { master_pid: self.master_pid, members }
     }
 }

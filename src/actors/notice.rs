@@ -18,9 +18,9 @@ pub(crate) struct SharedBoard {
 
 impl SharedBoard {
     /// An empty one for the slots of `plan`. Time begins now.
-    pub(crate) fn new(plan: &Plan) -> SharedBoard {
+    pub(crate) fn new(plan: &Plan, master_pid: u32) -> SharedBoard {
         let slots = plan.roles().iter().flat_map(|role| role.slots());
-        SharedBoard { board: Mutex::new(Board::new(slots)), started: clock::now() }
+        SharedBoard { board: Mutex::new(Board::new(slots, master_pid)), started: clock::now() }
     }
 
     /// When time began.

@@ -16,6 +16,8 @@ use crate::deputy::Deputy;
 use crate::identity::{Role, Slot};
 use crate::messenger::Messenger;
 use crate::roster::Roster;
+#[cfg(feature = "simulation")]
+use crate::supervision::Event;
 use crate::supervision::{
     Child, ChildCounts, Conclusion, Operation, OperationError, Recorder, Recording, Supervisor, Urgency, Why,
 };
@@ -186,6 +188,17 @@ impl ClusterHandle {
     /// The actor of the cluster, for those who know ractor.
     pub fn actor(&self) -> ActorRef<ClusterMsg> {
         self.shared.actor.clone()
+    }
+
+    /// How the master is told a fact again that it has been told before.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn repeater(&self) -> impl Fn(Event) + Send + Sync + use<> {
+        let bell = self.shared.bell.clone();
+        move |event| {
+            if let Some(master) = bell.master.get() {
+                let _ = master.cast(MasterMsg::Fact(event, None));
+            }
+        }
     }
 
     /// Passes on a wish of the operator's, as often as it comes: the core knows whether it is the second time.

@@ -43,7 +43,7 @@ pub(crate) async fn launch(
     launch: Launch,
     home: Home,
 ) -> Result<(ActorRef<ClusterMsg>, JoinHandle<()>, ClusterHandle), StartError> {
-    let board = Arc::new(SharedBoard::new(&launch.plan));
+    let board = Arc::new(SharedBoard::new(&launch.plan, launch.backend.master_pid()));
     let bell = Arc::new(Bell::default());
     let (herald, audience) = Herald::new();
     let Blueprint { directory, limits, .. } = &launch.blueprint;

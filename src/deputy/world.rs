@@ -60,7 +60,7 @@ impl World {
         let (finished, end) = oneshot::channel();
         let plan = Plan::new(vec![role(Role::AGENT, 1), role(Role::WORKER, 3)]);
         let arguments = MasterArguments {
-            board: Arc::new(SharedBoard::new(&plan)),
+            board: Arc::new(SharedBoard::new(&plan, 1)),
             plan,
             blueprint: Arc::new(Blueprint {
                 program: "world".into(),

@@ -49,6 +49,13 @@ impl Settlement {
         member::enter(directory, roles.collect())
     }
 
+    /// What becomes of it in a simulation: the master's part, and the members'.
+    #[cfg(feature = "simulation")]
+    pub(super) fn simulated(self) -> (Cluster, Vec<(Role, RoleInside)>) {
+        let roles = self.roles.iter().map(|settled| (settled.role, settled.inside())).collect();
+        (self.cluster(), roles)
+    }
+
     /// What becomes of it in the master.
     pub(super) fn cluster(self) -> Cluster {
         // One way of sharing, today: the sockets are lent as they are.
@@ -235,9 +242,9 @@ impl Settled {
         RoleBlueprint { role: self.role, executable, environment }
     }
 
-    pub(super) fn inside(self) -> RoleInside {
+    pub(super) fn inside(&self) -> RoleInside {
         let RoleSettings { runtime_threads, oom_score, capture_stderr, stop_timeout, stays, .. } = self.settings;
-        let (habits, run) = (Habits { stays }, self.run);
+        let (habits, run) = (Habits { stays }, self.run.clone());
         RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, run }
     }
 }

@@ -45,13 +45,22 @@ struct State {
     weather: Box<dyn Weather>,
     end: End,
     stalled: bool,
-    /// The next write arrives otherwise than it was sent.
-    garbles: bool,
-    /// The next write arrives in part, and nothing after it.
-    truncates: bool,
+    /// What happens to the next write, and who is told when it has.
+    spoil: Option<(Spoil, Told)>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
+
+/// What a fault does to one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoil {
+    /// It arrives otherwise than it was sent.
+    Garble,
+    /// It arrives in part, and nothing after it.
+    Truncate,
+}
+
+type Told = Box<dyn FnOnce() + Send>;
 
 enum Piece {
     Bytes(Bytes),
@@ -78,8 +87,7 @@ pub(crate) fn pipe(weather: Box<dyn Weather>) -> (PipeReader, PipeWriter, Pipe) 
         weather,
         end: End::Open,
         stalled: false,
-        garbles: false,
-        truncates: false,
+        spoil: None,
         reader: None,
         writer: None,
     })));
@@ -126,24 +134,9 @@ impl Pipe {
         state.wake();
     }
 
-    /// Has the next write arrive otherwise than it was sent. `false`: there will be none.
-    pub(crate) fn garble(&self) -> bool {
-        let mut state = self.state();
-        state.garbles = state.end == End::Open;
-        state.garbles
-    }
-
-    /// Has the next write arrive in part, and nothing after it. `false`: there will be none.
-    pub(crate) fn truncate(&self) -> bool {
-        let mut state = self.state();
-        state.truncates = state.end == End::Open;
-        state.truncates
-    }
-
-    /// Whether what [`Pipe::garble`] or [`Pipe::truncate`] announced is still to come.
-    pub(crate) fn awaits_fault(&self) -> bool {
-        let state = self.state();
-        state.garbles || state.truncates
+    /// Spoils the next write, if there is one, and then tells.
+    pub(crate) fn spoil(&self, spoil: Spoil, told: Told) {
+        self.state().spoil = Some((spoil, told));
     }
 
     /// Whether either end is still held by somebody who has not given it up.
@@ -187,13 +180,15 @@ impl State {
         }
         let taken = self.weather.portion(offered).clamp(1, offered);
         let mut piece = BytesMut::from(&bytes[..taken]);
-        if std::mem::take(&mut self.garbles) {
-            piece.iter_mut().for_each(|byte| *byte ^= 0x5a);
-        }
-        if self.truncates {
-            self.truncates = false;
-            piece.truncate(taken / 2);
-            self.end = End::Finished;
+        if let Some((spoil, told)) = self.spoil.take() {
+            match spoil {
+                Spoil::Garble => piece.iter_mut().for_each(|byte| *byte ^= 0x5a),
+                Spoil::Truncate => {
+                    piece.truncate(taken / 2);
+                    self.end = End::Finished;
+                }
+            }
+            told();
         }
         if let Some(delay) = self.weather.delay() {
             self.pieces.push_back(Piece::Delay(Box::pin(tokio::time::sleep(delay))));
@@ -387,12 +382,14 @@ mod tests {
     #[tokio::test]
     async fn a_truncated_write_is_the_last_and_arrives_in_part() {
         let (mut reader, mut writer, handle) = pipe(Box::new(Bad(0)));
-        assert!(handle.truncate());
+        let told = Arc::new(Mutex::new(0));
+        let count = told.clone();
+        handle.spoil(Spoil::Truncate, Box::new(move || *count.lock().expect("nobody panicked") += 1));
         writer.write_all(b"12345678").await.expect("it looks well");
         assert_eq!(writer.write(b"9").await.expect_err("broken").kind(), io::ErrorKind::BrokenPipe);
         let mut got = Vec::new();
         reader.read_to_end(&mut got).await.expect("it ends");
         assert_eq!(got, b"1234");
-        assert!(!handle.garble(), "there is nothing to come");
+        assert_eq!(*told.lock().expect("nobody panicked"), 1);
     }
 }

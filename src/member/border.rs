@@ -20,6 +20,17 @@ use crate::loopback::Sever;
 use crate::process::{catch, is_contained};
 use crate::transport::What;
 
+/// What code of a member can do only as a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Exit(i32),
+    Signal(i32),
+    /// Nothing of it runs any more.
+    Hang,
+    /// Asked to end, it will not.
+    Stay,
+}
+
 /// What borders tell of to the world that they are in.
 pub(crate) trait Stage: Send + Sync + fmt::Debug {
     /// A member is about to be polled. `false`: nothing is, any more.
@@ -33,6 +44,9 @@ pub(crate) trait Stage: Send + Sync + fmt::Debug {
 
     /// Code of a member that has ended did this, and nobody could notice.
     fn ghost(&self, id: MemberId, deed: &'static str);
+
+    /// A member has its process do this.
+    fn does(&self, id: MemberId, deed: Deed);
 
     /// A task outside of every border panicked while it held something of this member's.
     fn stray_panic(&self, id: MemberId);
@@ -167,6 +181,20 @@ impl Border {
         if let Some(member) = self.member() {
             member.disconnect();
         }
+    }
+
+    /// Has its process do this.
+    pub(crate) fn does(&self, deed: Deed) {
+        self.0.stage.does(self.0.id, deed);
+    }
+
+    /// As if code of the member had this exception. `false`: there is no such code yet, or any more.
+    pub(crate) fn raise(&self, what: What, text: &str) -> bool {
+        let member = self.member().filter(|_| !self.has_ended());
+        if let Some(member) = &member {
+            member.exception(what, text.to_owned());
+        }
+        member.is_some()
     }
 
     fn member(&self) -> Option<Arc<Member>> {

@@ -35,6 +35,15 @@ pub(crate) struct RoleInside {
     pub(crate) run: Arc<RoleFn>,
 }
 
+#[cfg(feature = "simulation")]
+impl RoleInside {
+    /// The same with another function.
+    pub(crate) fn running(&self, run: Arc<RoleFn>) -> RoleInside {
+        let RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, .. } = *self;
+        RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, run }
+    }
+}
+
 /// A role function whose types have been forgotten.
 pub(crate) type RoleFn = dyn Fn(Inside) -> RoleFuture + Send + Sync;
 
@@ -64,7 +73,7 @@ pub(crate) enum EnterError {
 
 impl EnterError {
     /// `EX_USAGE` where somebody started it by hand, `EX_CONFIG` where the program is at fault: no restart mends either.
-    fn code(&self) -> i32 {
+    pub(crate) fn code(&self) -> i32 {
         const USAGE: i32 = 2;
         const OS_ERROR: i32 = 71;
         const CONFIG: i32 = 78;
@@ -93,38 +102,46 @@ pub(crate) fn enter(directory: Directory, roles: Vec<(Role, RoleInside)>) -> ! {
 /// A member that has everything but a runtime.
 struct Prepared {
     settled: Settled,
-    id: MemberId,
+    admission: Admission,
     directory: Arc<Directory>,
-    limits: Limits,
-    orphan_grace: Duration,
-    listeners: Vec<(String, Lent)>,
     role: RoleInside,
+}
+
+/// What the first words say to a member about itself, found to be of its own plan.
+pub(crate) struct Admission {
+    pub(crate) id: MemberId,
+    pub(crate) limits: Limits,
+    pub(crate) orphan_grace: Duration,
+    pub(crate) listeners: Vec<(String, Lent)>,
+}
+
+impl Admission {
+    /// Reads the first words, with the sockets that came along.
+    pub(crate) fn read(boot: &[u8], lent: Vec<Lent>, directory: &Directory) -> Result<Admission, EnterError> {
+        let welcome = Welcome::decode(boot)?;
+        if welcome.roles != directory.imprint() || welcome.listeners.len() != lent.len() {
+            return Err(EnterError::OtherPlan);
+        }
+        welcome.growth.iter().for_each(|&growth| directory.grow(growth));
+        let slot = directory.slot(welcome.rank, welcome.index).ok_or(EnterError::OtherPlan)?;
+        Ok(Admission {
+            id: slot.member(Incarnation::new(welcome.incarnation)),
+            limits: Limits { payload: welcome.payload_limit as usize },
+            orphan_grace: Duration::from_millis(welcome.orphan_grace_ms),
+            listeners: welcome.listeners.into_iter().zip(lent).collect(),
+        })
+    }
 }
 
 fn prepare(directory: Directory, roles: Vec<(Role, RoleInside)>) -> Result<Prepared, EnterError> {
     let mut settled = settle::settle()?;
-    let welcome = Welcome::decode(&settled.boot.body)?;
-    if welcome.roles != directory.imprint() {
-        return Err(EnterError::OtherPlan);
-    }
-    welcome.growth.iter().for_each(|&growth| directory.grow(growth));
-    let slot = directory.slot(welcome.rank, welcome.index).ok_or(EnterError::OtherPlan)?;
-    let (_, role) = roles.into_iter().find(|(role, _)| *role == slot.role()).ok_or(EnterError::OtherPlan)?;
-    if welcome.listeners.len() != settled.boot.listeners.len() {
-        return Err(EnterError::OtherPlan);
-    }
+    let lent = settled.boot.listeners.drain(..).map(Lent::from).collect();
+    let admission = Admission::read(&settled.boot.body, lent, &directory)?;
+    let role = roles.into_iter().find(|(role, _)| *role == admission.id.role());
+    let (_, role) = role.ok_or(EnterError::OtherPlan)?;
     settle::volunteer_for_oom(role.oom_score);
     settle::set_process_name(&std::env::args_os().next().unwrap_or_default());
-    let listeners = welcome.listeners.into_iter().zip(settled.boot.listeners.drain(..).map(Lent::from)).collect();
-    Ok(Prepared {
-        id: slot.member(Incarnation::new(welcome.incarnation)),
-        directory: Arc::new(directory),
-        limits: Limits { payload: welcome.payload_limit as usize },
-        orphan_grace: Duration::from_millis(welcome.orphan_grace_ms),
-        settled,
-        listeners,
-        role,
-    })
+    Ok(Prepared { settled, admission, directory: Arc::new(directory), role })
 }
 
 impl Prepared {
@@ -141,7 +158,8 @@ impl Prepared {
 
     fn run(self) -> Result<i32, EnterError> {
         let os = |step| move |error| EnterError::Os(step, error);
-        let Prepared { settled, id, directory, limits, orphan_grace, listeners, role } = self;
+        let Prepared { settled, admission, directory, role } = self;
+        let Admission { id, limits, orphan_grace, listeners } = admission;
         let Settled { link, boot, master } = settled;
         // The thread runs before any other, also before the runtime's.
         let orphaned = Arc::new(std::sync::OnceLock::<Arc<Member>>::new());

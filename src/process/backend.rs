@@ -29,6 +29,11 @@ pub trait ProcessBackend: Send + Sync + fmt::Debug + 'static {
     /// Orphans may have been handed to us, or have ended: ends and reaps those that belonged to the dead.
     fn sweep(&self);
 
+    /// The number of the process that the members have for a master, to be shown only.
+    fn master_pid(&self) -> u32 {
+        std::process::id()
+    }
+
     /// Ends whatever is left and waits until it is gone, but not for what cannot die.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
@@ -113,7 +118,7 @@ pub struct SpawnError {
 }
 
 impl SpawnError {
-    pub(super) fn new(step: &'static str, error: impl Into<io::Error>) -> SpawnError {
+    pub(crate) fn new(step: &'static str, error: impl Into<io::Error>) -> SpawnError {
         let error = error.into();
         SpawnError { step, reason: error.to_string(), errno: error.raw_os_error() }
     }

@@ -1,0 +1,217 @@
+//! The backend of a simulation: what the master has in the place of the operating system. Processes are members within
+//! borders, links are pipes, and both ends of every link speak the real protocol.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+use super::fault::{Fault, Injection};
+use super::process::{Process, Reins, Simulated};
+use super::weather::Breeze;
+use super::world::{MASTER_PID, World};
+use crate::identity::Role;
+use crate::loopback::{PipeReader, PipeWriter, pipe};
+use crate::member::{Admission, Inside, Member, RoleFn, RoleInside, live};
+use crate::process::{ExitStatus, LinkRead, ProcessBackend, SpawnError, SpawnSpec, Spawned, Spawning};
+use crate::transport::Directory;
+
+/// Creates simulated processes.
+pub(super) struct Backend {
+    pub(super) world: Arc<World>,
+    pub(super) program: Arc<Program>,
+}
+
+/// What the processes of a simulation run: the user's program, as far as its plan says.
+pub(super) struct Program {
+    pub(super) directory: Arc<Directory>,
+    pub(super) roles: BTreeMap<Role, RoleInside>,
+}
+
+/// A process that is about to begin.
+struct Birth {
+    process: Arc<Process>,
+    spec: SpawnSpec,
+    reader: PipeReader,
+    writer: PipeWriter,
+    program: Arc<Program>,
+    start: Start,
+}
+
+/// How a start goes, other than usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    Usual,
+    Slow(Duration),
+    Never,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Backend")
+    }
+}
+
+impl ProcessBackend for Backend {
+    fn spawn(&self, spec: SpawnSpec) -> Spawning {
+        let (world, program) = (self.world.clone(), self.program.clone());
+        Box::pin(async move {
+            let mut dice = world.dice(0x5ba3);
+            tokio::time::sleep(Duration::from_micros(300 + dice.below(1_500) as u64)).await;
+            let start = foretold(&world, &spec)?;
+            Ok(begin(&world, program, spec, start))
+        })
+    }
+
+    /// There are no descendants.
+    fn sweep(&self) {}
+
+    fn master_pid(&self) -> u32 {
+        MASTER_PID
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let world = self.world.clone();
+        Box::pin(async move {
+            end_all(&world);
+            world.state().running = false;
+        })
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        end_all(&self.world);
+    }
+}
+
+fn end_all(world: &World) {
+    const KILL: i32 = 9;
+    let living: Vec<_> = world.state().living.values().cloned().collect();
+    for process in living {
+        process.signal(KILL);
+    }
+    let ports = std::mem::take(&mut world.state().ports);
+    ports.values().for_each(|port| port.shut());
+}
+
+/// What the faults that waited for this start have to say.
+fn foretold(world: &World, spec: &SpawnSpec) -> Result<Start, SpawnError> {
+    let awaited: Vec<(Fault, Injection)> = world.state().awaited.remove(&spec.member.slot()).unwrap_or_default();
+    let mut start = Start::Usual;
+    let mut refused = None;
+    for (fault, injection) in awaited {
+        match fault {
+            Fault::SpawnError(errno) => refused = Some(errno),
+            Fault::SlowBoot(delay) => start = Start::Slow(delay),
+            Fault::NeverReady => start = Start::Never,
+            Fault::Exit(_)
+            | Fault::Signal(_)
+            | Fault::Oom
+            | Fault::Panic
+            | Fault::ReportException
+            | Fault::Hang
+            | Fault::BusyLoop
+            | Fault::Stop
+            | Fault::Continue
+            | Fault::IgnoreTerm
+            | Fault::LinkReset
+            | Fault::LinkStall(_)
+            | Fault::LinkCorrupt
+            | Fault::LinkTruncate
+            | Fault::ClockJump(_) => continue,
+        }
+        world.say(format_args!("fault at the start of {}: {fault}", spec.member));
+        injection.took_effect_at(world.now());
+    }
+    match refused {
+        Some(errno) => Err(SpawnError::new("failed to execute the program", io::Error::from_raw_os_error(errno))),
+        None => Ok(start),
+    }
+}
+
+/// Begins a process, and returns the master's end of it.
+fn begin(world: &Arc<World>, program: Arc<Program>, spec: SpawnSpec, start: Start) -> Spawned {
+    let id = spec.member;
+    let (member_reader, master_writer, to_member) = pipe(Breeze::of(world.dice(0x70)));
+    let (master_reader, member_writer, from_member) = pipe(Breeze::of(world.dice(0xf0)));
+    let (ended, exit) = oneshot::channel();
+    let process = Process::new(id, world, (to_member, from_member), ended);
+    world.state().living.insert(id, process.clone());
+    let control = Box::new(Reins(Arc::downgrade(&process)));
+    let birth = Birth { process, spec, reader: member_reader, writer: member_writer, program, start };
+    world.run(move || {
+        birth.live();
+        Box::pin(std::future::ready(()))
+    });
+    Spawned {
+        pid: world.next_pid(),
+        control,
+        exit,
+        reader: Box::new(master_reader),
+        writer: Box::new(master_writer),
+        descriptors: None,
+    }
+}
+
+impl LinkRead for PipeReader {
+    fn read_now(&mut self, into: &mut BytesMut) -> io::Result<Option<usize>> {
+        PipeReader::read_now(self, into)
+    }
+}
+
+impl Birth {
+    /// Lives, as a task of this thread. What it leaves behind on this thread, `spawn_local` included, goes with it.
+    fn live(self) {
+        let process = self.process.clone();
+        let border = process.border.clone();
+        border.spawn_local(async move {
+            let local = LocalSet::new();
+            let code = local.run_until(self.run()).await;
+            process.end(ExitStatus::Code(code), false);
+        });
+    }
+
+    async fn run(self) -> i32 {
+        let Birth { process, spec, reader, writer, program, start } = self;
+        let admission = match Admission::read(&spec.boot, spec.listeners, &program.directory) {
+            Ok(admission) => admission,
+            Err(error) => return error.code(),
+        };
+        let Admission { id, limits, orphan_grace, listeners } = admission;
+        let Some(role) = program.roles.get(&id.role()) else { return CONFIG };
+        let border = process.border.clone();
+        let spawner = crate::member::Spawner::Border(border.clone());
+        let (member, events) = Member::new(id, program.directory.clone(), limits, spawner);
+        border.belongs_to(&member);
+        let role = role.running(as_foretold(role.run.clone(), start, process.clone()));
+        let inside = Inside { member: member.clone(), listeners };
+        live(member, events, &role, inside, (reader, writer), Simulated { process, orphan_grace }).await
+    }
+}
+
+const CONFIG: i32 = 78;
+
+/// The role function, in the circumstances.
+fn as_foretold(run: Arc<RoleFn>, start: Start, process: Arc<Process>) -> Arc<RoleFn> {
+    Arc::new(move |inside| {
+        let (run, process) = (run.clone(), process.clone());
+        Box::pin(async move {
+            match start {
+                Start::Usual => {}
+                Start::Slow(delay) => tokio::time::sleep(delay).await,
+                Start::Never => std::future::pending().await,
+            }
+            let result = run(inside).await;
+            process.lets_go().await;
+            result
+        })
+    })
+}

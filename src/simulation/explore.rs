@@ -1,0 +1,264 @@
+//! Many seeds, one after the other or side by side: each proves something, and the one that fails is told, made smaller,
+//! and can be seen again.
+
+use std::env;
+use std::future::Future;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::Simulation;
+use super::run::{Bounds, Failure, Run, run};
+use super::trace::hash;
+use crate::error::BoxError;
+
+/// How seeds are explored. [`explore`] does with the defaults.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is explored before it is run"]
+pub struct Explore {
+    seeds: Vec<u64>,
+    every: usize,
+    threads: usize,
+    bounds: Bounds,
+    shortens: bool,
+}
+
+/// What an exploration came to: the sum of its runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explored {
+    /// How many seeds were run.
+    pub seeds: u64,
+    /// How many of them twice, with the same trace.
+    pub repeated: u64,
+    /// How much time passed in all of them, virtually.
+    pub virtual_time: Duration,
+    /// How many facts their cores were told.
+    pub facts: u64,
+    /// How many processes were started.
+    pub starts: u64,
+    /// How many faults took effect.
+    pub faults: u64,
+    /// How many faults were injected without one.
+    pub idle_faults: u64,
+    /// A number that depends on every line of every trace.
+    pub trace_hash: u64,
+}
+
+/// Names a seed: only it is run then.
+const SEED: &str = "HATCHERY_SEED";
+
+/// So few seeds are all run twice.
+const FEW: usize = 20;
+
+/// How many runs it may take to make a failure smaller.
+const ATTEMPTS: usize = 100;
+
+/// Runs a test once for each seed, each time in a world of its own. With `HATCHERY_SEED` set, for that one only.
+///
+/// Every 20th seed is run twice, and has to have the same trace both times; of up to 20, every one. The seeds are spread
+/// over as many threads as there are cores.
+///
+/// # Panics
+/// When a seed fails: its test returns an error or panics, something that must always hold does not, a process is left,
+/// a panic belongs to nobody, a world does not end. The panic says which seed, how to see it again, without which faults
+/// of chaos it would not have failed, and what happened last.
+pub fn explore<F, Fut, E>(seeds: impl IntoIterator<Item = u64>, test: F) -> Explored
+where
+    F: Fn(Simulation) -> Fut + Sync,
+    Fut: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    Explore::new(seeds).run(test)
+}
+
+impl Explore {
+    /// These seeds, and the defaults.
+    pub fn new(seeds: impl IntoIterator<Item = u64>) -> Explore {
+        Explore {
+            seeds: seeds.into_iter().collect(),
+            every: 20,
+            threads: thread::available_parallelism().map_or(1, NonZero::get),
+            bounds: Bounds::default(),
+            shortens: true,
+        }
+    }
+
+    /// Which share of the seeds is run twice: one in so many. 0: none.
+    pub fn repeat_every(mut self, every: usize) -> Explore {
+        self.every = every;
+        self
+    }
+
+    /// How many threads. Default one for each core.
+    pub fn threads(mut self, threads: usize) -> Explore {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// A run that has not ended after this time, virtually, has failed. Default 30 days.
+    pub fn virtual_time_limit(mut self, limit: Duration) -> Explore {
+        self.bounds.virtual_time = limit;
+        self
+    }
+
+    /// A run in which members are polled more often has failed. Default 1,000,000,000. Polls in a row without any time
+    /// passing are limited to a million.
+    pub fn step_limit(mut self, polls: u64) -> Explore {
+        self.bounds.polls = polls;
+        self
+    }
+
+    /// Whether a failing run is repeated with fewer faults of chaos, to find those that it needs. Default yes.
+    pub fn shorten(mut self, shorten: bool) -> Explore {
+        self.shortens = shorten;
+        self
+    }
+
+    /// Runs them. See [`explore`].
+    ///
+    /// # Panics
+    /// As [`explore`].
+    #[track_caller]
+    pub fn run<F, Fut, E>(self, test: F) -> Explored
+    where
+        F: Fn(Simulation) -> Fut + Sync,
+        Fut: Future<Output = Result<(), E>>,
+        E: Into<BoxError>,
+    {
+        match self.try_run(test) {
+            Ok(explored) => explored,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+
+    /// Runs them, and stops at the first that fails.
+    ///
+    /// # Errors
+    /// The failure: of several, that of the seed which comes first.
+    pub fn try_run<F, Fut, E>(mut self, test: F) -> Result<Explored, Box<Failure>>
+    where
+        F: Fn(Simulation) -> Fut + Sync,
+        Fut: Future<Output = Result<(), E>>,
+        E: Into<BoxError>,
+    {
+        if let Some(seed) = env::var(SEED).ok().and_then(|seed| seed.parse().ok()) {
+            self.seeds = vec![seed];
+        }
+        let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let failed_at = AtomicUsize::new(usize::MAX);
+        let work = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                // Seeds before the one that failed are run all the same: the first failure is told, in every run.
+                if at >= self.seeds.len() || at > failed_at.load(Ordering::Relaxed) {
+                    return;
+                }
+                let result = self.seed(at, &test);
+                if result.is_err() {
+                    failed_at.fetch_min(at, Ordering::Relaxed);
+                }
+                results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..self.threads.min(self.seeds.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|(at, _)| *at);
+        let mut explored = Explored { trace_hash: hash(0xcbf2_9ce4_8422_2325, &[]), ..Explored::default() };
+        for (_, result) in results {
+            match result {
+                Ok((summary, repeated)) => explored.add(&summary, repeated),
+                Err(failure) => return Err(Box::new(self.shortened(failure, &test))),
+            }
+        }
+        Ok(explored)
+    }
+
+    /// One seed, perhaps twice.
+    fn seed<F, Fut, E>(&self, at: usize, test: &F) -> Result<(Summary, bool), Failure>
+    where
+        F: Fn(Simulation) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+        E: Into<BoxError>,
+    {
+        let seed = self.seeds[at];
+        let first = run(seed, self.bounds, Vec::new(), test)?;
+        let twice = self.every > 0 && (self.seeds.len() <= FEW || at.is_multiple_of(self.every));
+        if twice {
+            let second = run(seed, self.bounds, Vec::new(), test)?;
+            if let Some((one, two)) = first.trace.difference(&second.trace) {
+                let reason = format!(
+                    "two runs of it differ, and so does whatever it proves. The first line that does:\n  {one}\n  {two}\n\
+                     Something in it depends on more than the seed: the order of a HashMap, the real clock, a thread, a \
+                     real socket, a select! that is not biased"
+                );
+                return Err(Failure { seed, reason, faults: Vec::new(), trace: second.trace, chaos: Vec::new() });
+            }
+        }
+        Ok((Summary::of(&first), twice))
+    }
+
+    /// Leaves out one fault of chaos after the other, for as long as it still fails.
+    fn shortened<F, Fut, E>(&self, failure: Failure, test: &F) -> Failure
+    where
+        F: Fn(Simulation) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+        E: Into<BoxError>,
+    {
+        let (mut smallest, mut omitted) = (failure, Vec::new());
+        if !self.shortens {
+            return smallest;
+        }
+        // The latest first: what came after the cause is most of it.
+        let candidates: Vec<usize> = smallest.chaos.iter().rev().copied().collect();
+        for candidate in candidates.into_iter().take(ATTEMPTS) {
+            omitted.push(candidate);
+            match run(smallest.seed, self.bounds, omitted.clone(), test) {
+                Err(failure) => smallest = failure,
+                Ok(_) => drop(omitted.pop()),
+            }
+        }
+        smallest
+    }
+}
+
+/// What is kept of a run.
+struct Summary {
+    run: Run,
+    hash: u64,
+}
+
+impl Summary {
+    fn of(run: &Run) -> Summary {
+        let hash = run.trace.hash();
+        // The text of thousands of traces is not kept.
+        Summary { run: Run { trace: Default::default(), ..run.clone() }, hash }
+    }
+}
+
+impl Explored {
+    fn add(&mut self, Summary { run, hash: trace }: &Summary, repeated: bool) {
+        self.seeds += 1;
+        self.repeated += u64::from(repeated);
+        self.virtual_time += run.virtual_time;
+        self.facts += run.facts;
+        self.starts += run.starts;
+        self.faults += run.faults;
+        self.idle_faults += run.idle_faults;
+        self.trace_hash = hash(self.trace_hash, &trace.to_le_bytes());
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { virtual_time: Duration::from_secs(30 * 24 * 60 * 60), polls: 1_000_000_000 }
+    }
+}

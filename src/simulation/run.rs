@@ -1,0 +1,205 @@
+//! One run of a world, from its first moment to what is left of it.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use super::Simulation;
+use super::trace::Trace;
+use super::world::{Job, World};
+use crate::error::{BoxError, chain};
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Run {
+    /// Its seed.
+    pub seed: u64,
+    /// What happened.
+    pub trace: Trace,
+    /// How much time passed, virtually.
+    pub virtual_time: Duration,
+    /// How many facts the core was told.
+    pub facts: u64,
+    /// How many processes were started.
+    pub starts: u64,
+    /// How many faults took effect.
+    pub faults: u64,
+    /// How many faults were injected without one.
+    pub idle_faults: u64,
+    /// How often a task of a member was polled.
+    pub polls: u64,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// Its seed.
+    pub seed: u64,
+    /// Why.
+    pub reason: String,
+    /// The faults of chaos without which it would not have failed, as far as that was tried.
+    pub faults: Vec<String>,
+    /// What happened up to then.
+    pub trace: Trace,
+    /// The numbers of the faults of chaos that were injected.
+    pub(super) chaos: Vec<usize>,
+}
+
+/// So much of a trace is shown with a failure.
+const SHOWN: usize = 40;
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {} failed: {}", self.seed, self.reason)?;
+        writeln!(f, "to see it again: HATCHERY_SEED={} and the same test", self.seed)?;
+        if !self.faults.is_empty() {
+            writeln!(f, "it needs these faults of chaos:")?;
+            self.faults.iter().try_for_each(|fault| writeln!(f, "  {fault}"))?;
+        }
+        write!(f, "what happened last:\n{}", self.trace.tail(SHOWN))
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// When a run that does not end is ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) virtual_time: Duration,
+    pub(super) polls: u64,
+}
+
+/// Runs one world. `omitted`: the faults of chaos that are left out.
+pub(super) fn run<F, Fut, E>(seed: u64, bounds: Bounds, omitted: Vec<usize>, test: F) -> Result<Run, Failure>
+where
+    F: FnOnce(Simulation) -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    // No IO: what would touch a real socket says so at once.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return Err(failure(seed, format!("no runtime: {error}"), None)),
+    };
+    let entered = runtime.enter();
+    let (jobs, inbox) = mpsc::unbounded_channel();
+    let world = World::new(seed, omitted, jobs, bounds.polls);
+    let local = LocalSet::new();
+    let ended = catch_unwind(AssertUnwindSafe(|| local.block_on(&runtime, drive(&world, bounds, inbox, test))));
+    let reason = match ended {
+        Ok(Ok(())) => world.complaint(),
+        Ok(Err(reason)) => Some(world.complaint().map_or(reason.clone(), |first| format!("{reason}; and {first}"))),
+        Err(panic) => Some(format!("panicked: {}", text(&*panic))),
+    };
+    let result = match reason {
+        None => Ok(report(&world)),
+        Some(reason) => Err(failure(seed, reason, Some(&world))),
+    };
+    // What is left of the world ends while its clock is there.
+    world.halt("the simulation is over".to_owned());
+    drop(local);
+    drop(entered);
+    result
+}
+
+async fn drive<F, Fut, E>(
+    world: &Arc<World>,
+    bounds: Bounds,
+    inbox: mpsc::UnboundedReceiver<Job>,
+    test: F,
+) -> Result<(), String>
+where
+    F: FnOnce(Simulation) -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
+    tokio::task::spawn_local(work(inbox));
+    let mut halted = world.halted.subscribe();
+    let test = test(Simulation::of(world.clone()));
+    tokio::select! {
+        biased;
+        why = halted.wait_for(Option::is_some) => {
+            return Err(why.ok().and_then(|why| why.clone()).unwrap_or_default());
+        }
+        () = tokio::time::sleep(bounds.virtual_time) => {
+            return Err(format!("it has not ended after {:?} of virtual time", bounds.virtual_time));
+        }
+        result = test => result.map_err(|error| chain(&*error.into()))?,
+    }
+    // The test has let go of everything it held.
+    let living: Vec<String> = world.state().living.keys().map(ToString::to_string).collect();
+    if !living.is_empty() {
+        return Err(format!("the simulation is dropped with live processes: {}", living.join(", ")));
+    }
+    match world.state().quiet_wanted {
+        true => {}
+        false => return Ok(()),
+    }
+    quiet().await
+}
+
+/// Tasks that are about to end are let end, in so many turns.
+const TURNS: usize = 1_000;
+
+/// Waits until no task is left. Those that are belong to nobody.
+async fn quiet() -> Result<(), String> {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    for _ in 0..TURNS {
+        if metrics.num_alive_tasks() == 0 {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+    Err(format!(
+        "{} tasks are left that no member owns: started with tokio::spawn in a role function they outlive their \
+         process, which no real task does; use cx.spawn there, and await what the test itself has started",
+        metrics.num_alive_tasks()
+    ))
+}
+
+/// Does what belongs to no member.
+async fn work(mut inbox: mpsc::UnboundedReceiver<Job>) {
+    while let Some(job) = inbox.recv().await {
+        tokio::task::spawn_local(job());
+    }
+}
+
+fn report(world: &World) -> Run {
+    let injections = world.state().injections.clone();
+    let faults = injections.iter().filter(|injection| injection.took_effect()).count() as u64;
+    Run {
+        seed: world.seed,
+        trace: world.trace(),
+        virtual_time: world.now(),
+        facts: world.facts(),
+        starts: world.spawned().into(),
+        faults,
+        idle_faults: injections.len() as u64 - faults,
+        polls: world.polls(),
+    }
+}
+
+fn failure(seed: u64, reason: String, world: Option<&Arc<World>>) -> Failure {
+    let trace = world.map(|world| world.trace()).unwrap_or_default();
+    let injected = world.map(|world| world.state().chaos.clone()).unwrap_or_default();
+    let chaos = injected.iter().map(|(number, _)| *number).collect();
+    let faults = injected.iter().map(|(_, injection)| injection.to_string()).collect();
+    Failure { seed, reason, faults, trace, chaos }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "without a text",
+    }
+}

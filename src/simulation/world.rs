@@ -1,0 +1,288 @@
+//! One world: its clock, its dice, who lives in it, and what it has to tell. Nothing of it is shared with another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use super::fault::{Fault, Injection};
+use super::process::Process;
+use super::trace::{Pen, Trace};
+use crate::identity::{MemberId, Slot};
+use crate::loopback::Port;
+use crate::member::{Deed, Stage};
+use crate::process::{ExitStatus, clock};
+use crate::supervision::Dice;
+
+/// Something to be done on the thread of the world.
+pub(super) type Job = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+/// What many things in a simulation hold.
+pub(super) struct World {
+    pub(super) seed: u64,
+    started: Instant,
+    pen: Pen,
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Why everything has come to a halt.
+    pub(super) halted: watch::Sender<Option<String>>,
+    most_polls: u64,
+    /// Chaos leaves out the faults with these numbers.
+    pub(super) omitted: Vec<usize>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    polled: Option<MemberId>,
+    polls: u64,
+    /// When the polls were last looked at, and how often the clock had not moved since.
+    looked: Option<(Instant, u32)>,
+    facts: u64,
+    /// Processes that live, by who they are.
+    pub(super) living: BTreeMap<MemberId, Arc<Process>>,
+    pub(super) ports: BTreeMap<String, Arc<Port>>,
+    /// Faults that wait for the next start in a slot.
+    pub(super) awaited: BTreeMap<Slot, Vec<(Fault, Injection)>>,
+    pub(super) injections: Vec<Injection>,
+    /// Faults of chaos, in the order of their numbers.
+    pub(super) chaos: Vec<(usize, Injection)>,
+    ghosts: Vec<Ghost>,
+    strays: Vec<MemberId>,
+    pub(super) violations: Vec<String>,
+    spawned: u32,
+    throws: u64,
+    callers: u16,
+    pub(super) quiet_wanted: bool,
+    /// Of the cluster that runs, or ran last.
+    pub(super) slots: Vec<Slot>,
+    /// It has not ended.
+    pub(super) running: bool,
+}
+
+/// Something that code of a member did after its process had ended: nobody could notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ghost {
+    /// Whose code it was.
+    pub member: MemberId,
+    /// What it did.
+    pub deed: &'static str,
+    /// When, since the simulation began.
+    pub at: Duration,
+}
+
+impl fmt::Display for Ghost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a ghost of {} {}", self.member, self.deed)
+    }
+}
+
+/// Between two looks at the clock.
+const LOOK: u64 = 1 << 12;
+
+/// So many looks at a clock that stands: with [`LOOK`], a million polls in no time.
+const STANDS: u32 = 256;
+
+/// What a process of a simulation has for a master.
+pub(super) const MASTER_PID: u32 = 1;
+
+impl World {
+    pub(super) fn new(seed: u64, omitted: Vec<usize>, jobs: mpsc::UnboundedSender<Job>, most_polls: u64) -> Arc<World> {
+        Arc::new(World {
+            seed,
+            started: clock::now(),
+            pen: Pen::default(),
+            jobs,
+            most_polls,
+            halted: watch::Sender::new(None),
+            omitted,
+            state: Mutex::default(),
+        })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long it has existed.
+    pub(super) fn now(&self) -> Duration {
+        clock::now().saturating_duration_since(self.started)
+    }
+
+    /// Writes a line.
+    pub(super) fn say(&self, what: impl fmt::Display) {
+        self.pen.line(self.now(), what);
+    }
+
+    pub(super) fn trace(&self) -> Trace {
+        self.pen.trace()
+    }
+
+    /// Dice of one's own. Asked for in the same order, they are the same in every run of a seed.
+    pub(super) fn dice(&self, purpose: u64) -> Dice {
+        let mut state = self.state();
+        state.throws += 1;
+        Dice::seeded(mix(self.seed ^ mix(purpose ^ mix(state.throws))))
+    }
+
+    /// Dice for what happens whatever else does: the same in every run of a seed.
+    pub(super) fn dice_of_fate(&self, purpose: u64) -> Dice {
+        Dice::seeded(mix(self.seed ^ mix(purpose)))
+    }
+
+    /// Has something done on this world's thread, as a task that belongs to no member.
+    pub(super) fn run(&self, job: impl FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send + 'static) {
+        // A world that ends does nothing any more.
+        let _ = self.jobs.send(Box::new(job));
+    }
+
+    /// The same, later.
+    pub(super) fn after(&self, delay: Duration, deed: impl FnOnce() + Send + 'static) {
+        self.run(move || {
+            Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                deed();
+            })
+        });
+    }
+
+    /// Nothing goes on: why is told to whoever runs the world.
+    pub(super) fn halt(&self, why: String) {
+        self.halted.send_if_modified(|halted| {
+            let first = halted.is_none();
+            if first {
+                *halted = Some(why);
+            }
+            first
+        });
+    }
+
+    pub(super) fn count_fact(&self) {
+        self.state().facts += 1;
+    }
+
+    pub(super) fn facts(&self) -> u64 {
+        self.state().facts
+    }
+
+    pub(super) fn polls(&self) -> u64 {
+        self.state().polls
+    }
+
+    pub(super) fn spawned(&self) -> u32 {
+        self.state().spawned
+    }
+
+    pub(super) fn next_pid(&self) -> u32 {
+        let mut state = self.state();
+        state.spawned += 1;
+        MASTER_PID + state.spawned
+    }
+
+    /// A port of its own for each client.
+    pub(super) fn next_caller(&self) -> u16 {
+        let mut state = self.state();
+        state.callers = state.callers.wrapping_add(1);
+        40_000 + state.callers % 20_000
+    }
+
+    pub(super) fn ghosts(&self) -> Vec<Ghost> {
+        self.state().ghosts.clone()
+    }
+
+    /// Something that must hold does not.
+    pub(super) fn violated(&self, what: String) {
+        self.say(format_args!("VIOLATED: {what}"));
+        self.state().violations.push(what);
+    }
+
+    /// What would be wrong with calling this run a success.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let state = self.state();
+        if let Some(violation) = state.violations.first() {
+            return Some(format!("{} violated, the first: {violation}", state.violations.len()));
+        }
+        let stray = state.strays.first()?;
+        Some(format!(
+            "a panic belongs to nobody: a task outside of every member's border panicked while it held something of {stray}. \
+             Started with tokio::spawn it is not that member's: start it with cx.spawn"
+        ))
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+impl Stage for World {
+    fn enter(&self, id: MemberId) -> bool {
+        let mut state = self.state();
+        state.polls += 1;
+        if state.polls.is_multiple_of(LOOK) {
+            let now = clock::now();
+            let stood = match state.looked {
+                Some((then, stood)) if then == now => stood + 1,
+                Some(_) | None => 0,
+            };
+            state.looked = Some((now, stood));
+            if stood >= STANDS {
+                drop(state);
+                self.halt(format!("{id} is polled again and again, and the time does not pass"));
+                return false;
+            }
+        }
+        if state.polls > self.most_polls {
+            drop(state);
+            self.halt(format!("members were polled {} times", self.most_polls));
+            return false;
+        }
+        if self.halted.borrow().is_some() {
+            return false;
+        }
+        state.polled = Some(id);
+        true
+    }
+
+    fn leave(&self) {
+        self.state().polled = None;
+    }
+
+    fn polled(&self) -> Option<MemberId> {
+        self.state().polled
+    }
+
+    fn ghost(&self, member: MemberId, deed: &'static str) {
+        let ghost = Ghost { member, deed, at: self.now() };
+        self.say(&ghost);
+        self.state().ghosts.push(ghost);
+    }
+
+    fn does(&self, id: MemberId, deed: Deed) {
+        let process = self.state().living.get(&id).cloned();
+        let Some(process) = process else { return };
+        match deed {
+            Deed::Exit(code) => process.end(ExitStatus::Code(code), false),
+            Deed::Signal(number) => process.signal(number),
+            Deed::Hang => process.hang(),
+            Deed::Stay => process.stay(),
+        };
+    }
+
+    fn stray_panic(&self, id: MemberId) {
+        self.say(format_args!("a panic outside of every border drops something of {id}"));
+        self.state().strays.push(id);
+    }
+}
+
+/// Spreads the bits of a number (splitmix64).
+pub(super) fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

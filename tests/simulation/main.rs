@@ -1,0 +1,78 @@
+//! Stories of whole clusters that are simulated: the production master and members, the code of the tests as the user's,
+//! virtual time. Each runs for several seeds, all of them twice.
+//!
+//! `HATCHERY_SEED` names one seed for all, `HATCHERY_SEEDS` how many.
+
+mod lives;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use hatchery::{Context, Hatchery, Messenger, Request, Slot};
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// The seeds of a story. So few are all run twice.
+fn seeds() -> Range<u64> {
+    let count = std::env::var("HATCHERY_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(12);
+    0..count
+}
+
+/// An agent that counts, and the code of a small web server: what users would write.
+async fn agent(cx: Context) -> hatchery::Result<()> {
+    let hits = Arc::new(AtomicU64::new(0));
+    cx.messenger().answer("count", move |_: Request<()>| {
+        let hits = hits.clone();
+        async move { Ok::<_, String>(hits.fetch_add(1, Ordering::Relaxed) + 1) }
+    })?;
+    cx.ready();
+    Ok(())
+}
+
+async fn worker(cx: Context) -> hatchery::Result<()> {
+    let who = cx.id().to_string();
+    let app = Router::new()
+        .route("/count", get(count))
+        .route("/who", get(|| async move { who }))
+        .route(
+            "/panic",
+            get(|| async {
+                if true {
+                    panic!("boom")
+                }
+            }),
+        )
+        .route(
+            "/slow",
+            get(|| async {
+                tokio::time::sleep(secs(3)).await;
+                "done"
+            }),
+        )
+        .with_state(cx.messenger());
+    let listener = cx.listener()?;
+    cx.ready();
+    hatchery::axum::serve(listener, app, &cx).await
+}
+
+async fn count(State(messenger): State<Messenger>) -> String {
+    match messenger.call::<u64>(Slot::agent(), "count", &()).await {
+        Ok(count) => count.to_string(),
+        Err(error) => format!("failed: {error}"),
+    }
+}
+
+fn web(workers: usize) -> Hatchery {
+    Hatchery::new().listen_named("http", "127.0.0.1:8080").agent(agent).workers(workers, worker)
+}
