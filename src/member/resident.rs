@@ -46,7 +46,7 @@ async fn reside(member: Arc<Member>, mut events: mpsc::UnboundedReceiver<Event>)
                     tracing::error!(parent: &member.span, unreported, "more exceptions at the same time");
                 }
             }
-            Event::Orphaned => break,
+            Event::Orphaned | Event::MasterGone => break,
             Event::Ready | Event::Returned(_) | Event::Order(_) | Event::Terminated | Event::Quiet | Event::Overdue => {
             }
         }
