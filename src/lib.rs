@@ -43,6 +43,8 @@
 //! `axum` (default): [`Listener`] as an axum listener, and `axum::serve`. `postcard`: payloads are encoded with postcard
 //! instead of bincode; the same in all processes, which are one program.
 //!
+//! `simulation`: the module of that name, a whole cluster in one test process on a virtual clock.
+//!
 //! Linux 5.11 or later.
 
 mod actors;
