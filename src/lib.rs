@@ -45,6 +45,8 @@
 //! instead of bincode; the same in all processes, which are one program. `async-trait`: for trees of actors that have ractor's
 //! feature of that name on.
 //!
+//! `simulation`: the module of that name, a whole cluster in one test process on a virtual clock.
+//!
 //! Linux 5.11 or later.
 
 mod actors;

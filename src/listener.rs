@@ -117,6 +117,7 @@ impl Listener {
             match self.gate.member.gate.position() {
                 Position::Closed => return Poll::Ready(None),
                 Position::Paused => return Poll::Pending,
+                Position::Emptying => return Poll::Ready(self.queued()),
                 Position::Sweeping => return Poll::Ready(self.sweep()),
                 Position::Open => {}
             }
@@ -134,19 +135,25 @@ impl Listener {
         }
     }
 
-    /// What is queued already, when nobody will accept after us. Asks the kernel: the reactor may not have noticed yet.
+    /// What is queued already, when nobody will accept after us.
     ///
     /// Then the socket is shut, for all who share it: whoever comes now is refused, and not kept waiting for a reset.
     fn sweep(&mut self) -> Option<Stream> {
+        let next = self.queued();
+        if next.is_none() {
+            self.socket.shut();
+        }
+        next
+    }
+
+    /// What is queued already. Asks the kernel: the reactor may not have noticed yet.
+    fn queued(&mut self) -> Option<Stream> {
         loop {
             match self.socket.accept_now() {
                 Ok(accepted) => return Some(self.wrap(accepted)),
                 Err(error) if is_of_the_connection(&error) => {}
                 // Nothing is left, or nothing can be had.
-                Err(_) => {
-                    self.socket.shut();
-                    return None;
-                }
+                Err(_) => return None,
             }
         }
     }

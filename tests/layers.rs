@@ -21,6 +21,9 @@ const STOREYS: &[&[&str]] = &[
     &["lib"],
 ];
 
+/// Rooms that use the crate as its users do.
+const FACE: &[&str] = &["axum", "hatchery", "simulation"];
+
 /// Of all the rooms below it, this one sees only these.
 const NARROW: &[(&str, &[&str])] = &[("supervision", &["identity"])];
 
@@ -124,9 +127,7 @@ fn arrows_up(source: &Source) -> Vec<String> {
         let below = match storey(&other) {
             Some(storey) => other == room || storey < own,
             // An item of the crate's face: who looks at the face looks up.
-            None => {
-                room == "lib" || other.is_empty() && own == STOREYS.len() - 2 || room == "hatchery" && other.is_empty()
-            }
+            None => room == "lib" || other.is_empty() && FACE.contains(&room),
         };
         let seen = narrow.is_none_or(|allowed| other == room || allowed.contains(&other.as_str()));
         if !below || !seen {

@@ -38,10 +38,17 @@ pub(crate) struct ProcessState {
     exit: Option<Exit>,
 }
 
+/// However the actor ends, also killed, nobody goes on waiting for something to write.
+impl Drop for ProcessState {
+    fn drop(&mut self) {
+        self.line.close();
+    }
+}
+
 impl ProcessState {
     /// How the process ended. `None`: it has not.
-    pub(crate) fn into_exit(self) -> Option<Exit> {
-        self.exit
+    pub(crate) fn into_exit(mut self) -> Option<Exit> {
+        self.exit.take()
     }
 }
 

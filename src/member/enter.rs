@@ -166,7 +166,7 @@ impl Prepared {
         let heard = orphaned.clone();
         let watch = Watch::start(master, orphan_grace, move || {
             if let Some(member) = heard.get() {
-                member.tell(Event::Orphaned);
+                member.tell(Event::MasterGone);
             }
         })
         .map_err(os("failed to start the watch thread"))?;

@@ -13,9 +13,11 @@ pub(crate) enum Position {
     Open = 0,
     /// Until the master has decided about an exception.
     Paused = 1,
-    /// What is queued is accepted, and nothing after it.
-    Sweeping = 2,
-    Closed = 3,
+    /// What is queued is accepted, and nothing after it: others will, or may.
+    Emptying = 2,
+    /// The same, and the socket is shut for all: nobody will.
+    Sweeping = 3,
+    Closed = 4,
 }
 
 /// The gate and those who wait at it.
@@ -32,7 +34,8 @@ impl Gate {
         match self.position.load(Ordering::Acquire) {
             0 => Position::Open,
             1 => Position::Paused,
-            2 => Position::Sweeping,
+            2 => Position::Emptying,
+            3 => Position::Sweeping,
             _ => Position::Closed,
         }
     }

@@ -29,8 +29,10 @@ pub(crate) enum Event {
     Order(Order),
     /// Somebody sent this process a SIGTERM.
     Terminated,
-    /// The master, or the link to it, is lost.
+    /// The link to the master is lost. The master may live, and others accept.
     Orphaned,
+    /// The master is gone.
+    MasterGone,
     /// Nothing is under way: no handler runs, no connection is open.
     Quiet,
     /// It has had its time to become quiet.
@@ -59,7 +61,9 @@ pub(crate) enum Step {
     Resume,
     /// Never accept again. What other members of the role can take is left to them.
     Close,
-    /// Accept what is queued already, then never again: nobody else will.
+    /// Accept what is queued already, then never again: others may.
+    CloseAfterQueue,
+    /// Accept what is queued already, then never again: nobody else will, and whoever comes is refused.
     CloseAfterSweep,
     /// Let those who wait for the stop know.
     AnnounceStop,
@@ -134,7 +138,7 @@ impl Life {
             Event::Returned(Err(Failure::Error(text))) => self.leave(EXCEPTION, [Step::Report(returned(&text, true))]),
             Event::Returned(Err(Failure::Panicked)) => self.leave(EXCEPTION, []),
             Event::Order(Order::Stop(_) | Order::Drain(_)) | Event::Terminated => self.leave(0, [Step::Cancel]),
-            Event::Orphaned => self.leave(MASTER_LOST, [Step::Cancel]),
+            Event::Orphaned | Event::MasterGone => self.leave(MASTER_LOST, [Step::Cancel]),
             Event::Order(Order::ClusterReady | Order::Stay) | Event::Quiet | Event::Overdue => Vec::new(),
         }
     }
@@ -163,7 +167,8 @@ impl Life {
             // Without an exception: an operator, or its strategy, has it replaced.
             Event::Order(Order::Drain(_)) => self.drain(0, [Step::Close, Step::AnnounceStop]),
             Event::Terminated => self.terminated(),
-            Event::Orphaned => self.orphaned(),
+            Event::Orphaned => self.orphaned(Step::CloseAfterQueue),
+            Event::MasterGone => self.orphaned(Step::CloseAfterSweep),
             // The gate is shut before an exception is heard of here, and this may be about the one before.
             Event::Order(Order::Stay) => vec![Step::Resume],
             Event::Ready | Event::Order(Order::ClusterReady) | Event::Quiet | Event::Overdue => Vec::new(),
@@ -189,7 +194,8 @@ impl Life {
             Event::Returned(Err(Failure::Error(text))) => vec![Step::Report(returned(&text, false))],
             Event::Returned(Ok(()) | Err(Failure::Panicked)) => Vec::new(),
             Event::Terminated => self.terminated(),
-            Event::Orphaned => self.orphaned(),
+            Event::Orphaned => self.orphaned(Step::CloseAfterQueue),
+            Event::MasterGone => self.orphaned(Step::CloseAfterSweep),
             Event::Ready | Event::Order(Order::ClusterReady) | Event::Quiet | Event::Overdue => Vec::new(),
         }
     }
@@ -206,6 +212,7 @@ impl Life {
             Event::Quiet if self.returned.is_some() => self.leave(code, []),
             Event::Overdue => self.leave(code, [Step::Cancel]),
             Event::Orphaned => self.drain(MASTER_LOST, []),
+            Event::MasterGone => self.drain(MASTER_LOST, [Step::CloseAfterSweep]),
             Event::Quiet | Event::Ready | Event::Order(_) | Event::Terminated => Vec::new(),
         }
     }
@@ -220,8 +227,8 @@ impl Life {
         self.drain(0, [Step::ArmDeadline, Step::Close, Step::AnnounceStop])
     }
 
-    fn orphaned(&mut self) -> Vec<Step> {
-        self.drain(MASTER_LOST, [Step::CloseAfterSweep, Step::AnnounceStop])
+    fn orphaned(&mut self, close: Step) -> Vec<Step> {
+        self.drain(MASTER_LOST, [close, Step::AnnounceStop])
     }
 
     fn drain<const N: usize>(&mut self, code: i32, steps: [Step; N]) -> Vec<Step> {
@@ -363,6 +370,14 @@ mod tests {
         assert_eq!(steps, [Step::ArmDeadline, Step::Close, Step::AnnounceStop], "what is queued is for its successor");
         let steps = walk(serving(WORKER), [Event::Terminated, Event::Overdue]);
         assert_eq!(steps[3..], [Step::Cancel, Step::Exit(0)]);
+    }
+
+    #[test]
+    fn who_loses_only_its_link_leaves_the_port_to_the_others() {
+        assert_eq!(serving(WORKER).handle(Event::Orphaned), [Step::CloseAfterQueue, Step::AnnounceStop]);
+        assert_eq!(serving(WORKER).handle(Event::MasterGone), [Step::CloseAfterSweep, Step::AnnounceStop]);
+        let steps = walk(serving(WORKER), [Event::Orphaned, Event::MasterGone]);
+        assert_eq!(steps[2..], [Step::CloseAfterSweep], "the link goes first, a moment before the master has gone");
     }
 
     #[test]

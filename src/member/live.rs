@@ -155,7 +155,7 @@ impl<V: Vessel> Course<V> {
                 }
             };
             match event {
-                Event::Orphaned => self.vessel.orphaned(),
+                Event::Orphaned | Event::MasterGone => self.vessel.orphaned(),
                 Event::Order(Order::ClusterReady) => drop(self.member.cluster_ready.send_replace(true)),
                 Event::Exception(_) => self.member.exception_taken(),
                 Event::Ready
@@ -195,6 +195,7 @@ impl<V: Vessel> Course<V> {
             Step::Pause => member.gate.pause_at_once(),
             Step::Resume => member.gate.resume(),
             Step::Close => member.gate.close(Position::Closed),
+            Step::CloseAfterQueue => member.gate.close(Position::Emptying),
             Step::CloseAfterSweep => member.gate.close(Position::Sweeping),
             Step::AnnounceStop => {
                 member.stopping.send_replace(true);

@@ -58,7 +58,7 @@ async fn reside(member: Arc<Member>, mut events: mpsc::UnboundedReceiver<Event>)
                     tracing::error!(parent: &member.span, unreported, "more exceptions at the same time");
                 }
             }
-            Event::Orphaned => return,
+            Event::Orphaned | Event::MasterGone => return,
             Event::Ready | Event::Returned(_) | Event::Order(_) | Event::Terminated | Event::Quiet | Event::Overdue => {
             }
         }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::process::{getpgrp, getpid, kill_process};
 
 use super::descendants::{Mark, family};
@@ -27,14 +27,15 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Starts the thread. When `master` is gone, or [`Watch::ring`] is called, it calls `lost`, waits for `grace`, and
-    /// ends this process and its descendants.
+    /// Starts the thread. When `master` is gone it calls `lost`. Then, or when [`Watch::ring`] was called, it waits
+    /// for `grace`, and ends this process and its descendants.
     pub(crate) fn start(master: OwnedFd, grace: Duration, lost: impl FnOnce() + Send + 'static) -> io::Result<Watch> {
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let rung = bell.clone();
         thread::Builder::new().name("hatchery-watch".into()).spawn(move || {
-            wait(&master, &rung);
-            lost();
+            if wait(&master, &rung) == Waited::MasterGone {
+                lost();
+            }
             thread::sleep(grace);
             leave_orphaned();
         })?;
@@ -50,12 +51,28 @@ impl Watch {
     }
 }
 
-fn wait(master: &OwnedFd, bell: &OwnedFd) {
+/// What ended the wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    MasterGone,
+    /// The link is lost, and whoever rang knows. A master that dies loses its links first: it has a moment for the rest.
+    Rung,
+}
+
+/// How long a process takes from closing its descriptors to being gone.
+const DYING: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+fn wait(master: &OwnedFd, bell: &OwnedFd) -> Waited {
     loop {
-        match poll(&mut [PollFd::new(master, PollFlags::IN), PollFd::new(bell, PollFlags::IN)], None) {
+        let mut ears = [PollFd::new(master, PollFlags::IN), PollFd::new(bell, PollFlags::IN)];
+        match poll(&mut ears, None) {
             Err(rustix::io::Errno::INTR) => {}
+            Ok(_) if ears[0].revents().is_empty() => {
+                let dying = poll(&mut [PollFd::new(master, PollFlags::IN)], Some(&DYING));
+                return if dying == Ok(0) { Waited::Rung } else { Waited::MasterGone };
+            }
             // Also when it cannot be watched: then nothing would end this process later.
-            Ok(_) | Err(_) => return,
+            Ok(_) | Err(_) => return Waited::MasterGone,
         }
     }
 }

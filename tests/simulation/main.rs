@@ -3,7 +3,13 @@
 //!
 //! `HATCHERY_SEED` names one seed for all, `HATCHERY_SEEDS` how many.
 
+mod borders;
+mod faults;
+mod itself;
 mod lives;
+mod messages;
+mod mocks;
+mod storms;
 
 use std::ops::Range;
 use std::sync::Arc;

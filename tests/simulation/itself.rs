@@ -1,0 +1,96 @@
+//! That the simulation finds what is wrong, says it well, and ends.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hatchery::simulation::{Chaos, Explore, Fault, Simulation};
+use hatchery::{Context, Hatchery, Slot};
+
+use crate::{agent, secs, web};
+
+#[test]
+fn what_depends_on_more_than_the_seed_is_found_by_running_it_twice() {
+    let runs = AtomicU64::new(0);
+    let failure = Explore::new(5..6).threads(1).try_run(|sim| {
+        let run = runs.fetch_add(1, Ordering::Relaxed);
+        async move {
+            sim.note(format_args!("run {run}"));
+            Ok::<_, hatchery::BoxError>(())
+        }
+    });
+    let reason = failure.expect_err("its trace differs").to_string();
+    assert!(reason.contains("note: run 0") && reason.contains("note: run 1"), "{reason}");
+}
+
+#[test]
+fn a_failure_names_its_seed_and_the_faults_that_it_needs() {
+    let failure = Explore::new(3..4).threads(1).try_run(|sim| async move {
+        let cluster = sim.start(web(2)).await?;
+        cluster.ready().await?;
+        sim.chaos(Chaos::new().crashes_per_hour(60.0).link_stalls_per_hour(60.0));
+        sim.elapse(secs(1_800)).await;
+        let died = sim.trace().lines().any(|line| line.contains("worker/1#1 ") && line.contains("fault"));
+        assert!(!died, "worker/1 is not to be touched");
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+    let failure = failure.expect_err("somebody touches it in half an hour");
+    let told = failure.to_string();
+    assert!(told.contains("HATCHERY_SEED=3") && told.contains("worker/1 is not to be touched"), "{told}");
+    assert_eq!(failure.faults.len(), 1, "one is enough: {:?}", failure.faults);
+}
+
+#[test]
+fn a_simulation_that_is_dropped_with_live_processes_fails() {
+    let failure = Simulation::try_run(1, |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        Ok::<_, hatchery::BoxError>(())
+    });
+    let reason = failure.expect_err("they live").reason;
+    assert_eq!(reason, "the simulation is dropped with live processes: agent/0#1, worker/0#1");
+}
+
+#[test]
+fn a_world_that_does_not_end_is_ended() {
+    let stuck = Explore::new(1..2).virtual_time_limit(secs(3_600)).try_run(|sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        std::future::pending::<()>().await;
+        Ok::<_, hatchery::BoxError>(())
+    });
+    let told = stuck.expect_err("it waits for ever").to_string();
+    assert!(told.contains("3600s of virtual time") && told.contains("cluster ready"), "{told}");
+    let spins = Simulation::try_run(1, |sim| async move {
+        let worker = |cx: Context| async move {
+            cx.ready();
+            loop {
+                tokio::task::yield_now().await;
+            }
+            #[allow(unreachable_code, reason = "the type of a role function")]
+            Ok::<_, hatchery::BoxError>(())
+        };
+        let cluster = sim.start(Hatchery::new().agent(agent).workers(1, worker)).await?;
+        cluster.ready().await?;
+        sim.elapse(secs(1)).await;
+        cluster.shutdown().await?;
+        Ok::<_, hatchery::BoxError>(())
+    });
+    let reason = spins.expect_err("no time passes").reason;
+    assert!(reason.contains("worker/0#1 is polled again and again"), "{reason}");
+}
+
+#[test]
+fn one_world_has_one_cluster_at_a_time() {
+    Simulation::run(1, |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        assert!(sim.start(web(1)).await.is_err());
+        cluster.ready().await?;
+        cluster.shutdown().await?;
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        sim.fault(Slot::worker(0), Fault::Exit(0));
+        sim.elapse(secs(1)).await;
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
