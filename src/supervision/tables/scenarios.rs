@@ -5,7 +5,7 @@
 //!
 //! | row | where |
 //! |---|---|
-//! | C07, C08, C21, C42 | `tables/operations.rs` |
+//! | C07, C08, C21, C42, C44 | `tables/operations.rs` |
 //! | C26, C27, C28, C30 | `tables/groups.rs` |
 //! | P07 | `tables/silence.rs` |
 //! | P11, P13 | `tables/ends.rs` |
@@ -17,9 +17,8 @@
 //! | row | why |
 //! |---|---|
 //! | C02 | `init` that says ignore: the plan is a value, and a plan without roles is refused before there is a core |
-//! | C05, C33 | instances of a pool that say ignore: every slot is the same to the core, and one that has ended is C04 |
 //! | C25 | big start arguments: a slot has none, its role function is in the program |
-//! | C44, C46 | children by foreign pid or a name that is taken: slots have numbers, and nobody else gives them |
+//! | C46 | a name that is taken by an outsider: slots have numbers, and nobody else gives them |
 //! | C52 | nested supervisors: a cluster is one; that it ended well is its verdict, for whoever embeds it |
 
 use super::*;
@@ -67,6 +66,16 @@ fn c04_c23_a_temporary_child_is_never_restarted_however_it_ends_and_can_be_had_a
         let again = Event::Operate(OperationId(1), Operation::Restart(Slot::worker(0)));
         assert_eq!(desk.tell(again), ["spawn worker/0#2"]);
     }
+}
+
+#[test]
+fn c05_c33_one_of_a_pool_that_has_nothing_to_do_when_it_is_restarted_disappears_and_the_stop_works() {
+    let mut desk = workers(2, of_type(RestartType::Transient));
+    desk.exit(worker(0, 1));
+    assert_eq!(ended(&mut desk, worker(0, 2), 0)[1..], ["vacate worker/0"]);
+    assert_eq!(desk.supervisor.count_children().active, 1);
+    desk.tell(Event::Stop(Urgency::Graceful));
+    assert_eq!(ended(&mut desk, worker(1, 1), 0).last().expect("something follows"), "finish: stopped");
 }
 
 #[test]
