@@ -222,7 +222,8 @@ impl Strategy for Guarded {
             Ok(answer) => answer,
             Err(text) => {
                 let (name, role) = (self.strategy.name(), self.role);
-                Directive::Escalate(Reason::new(format!("the strategy {name} of role {role} panicked: {text}"))).into()
+                Directive::Escalate(Reason::new(format!("the strategy of role {role} panicked: {text} (in {name})")))
+                    .into()
             }
         }
     }

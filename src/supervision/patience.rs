@@ -38,6 +38,7 @@ impl Supervisor {
     /// Somebody of the role has become ready, has left after having been ready for `ready_for`, or is not replaced.
     pub(super) fn watch_readiness(&mut self, role: usize, ready_for: Option<Duration>, now: Moment) {
         let state = &mut self.roles[role];
+        let was_whole = state.patience == Patience::Whole;
         // Done with, as its strategy or an operator wanted it: nobody is missed.
         let is_done = state.off == state.places.len();
         if is_done || ready_for.is_some_and(|ready_for| ready_for >= OF_USE) {
@@ -46,7 +47,10 @@ impl Supervisor {
         if state.patience == Patience::Whole && state.ready == 0 && !is_done {
             state.patience = Patience::Wearing { out_at: now + state.plan.give_up_after };
         }
-        self.rearm(role);
+        // The usual case: one of many comes or goes, and nothing was due or is.
+        if !was_whole || state.patience != Patience::Whole {
+            self.rearm(role);
+        }
     }
 
     /// The patience with a role is at its end, unless somebody is of use by now or has a chance to be.

@@ -10,6 +10,7 @@ mod scenarios;
 mod silence;
 mod starts;
 mod stops;
+mod wrappers;
 
 use std::time::Duration;
 

@@ -115,7 +115,7 @@ fn a_restart_of_one_that_boots_or_leaves_is_a_new_process() {
 }
 
 #[test]
-fn c42_a_stopped_slot_stays_empty_and_to_stop_it_again_is_no_error() {
+fn c42_c44_a_stopped_slot_stays_empty_and_to_stop_it_again_is_no_error() {
     let mut desk = Desk::running(2);
     assert_eq!(stop(&mut desk, 1, 0), ["drain worker/0#1 5s"]);
     assert_eq!(
