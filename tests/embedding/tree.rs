@@ -253,6 +253,8 @@ async fn names() {
     let error = Actor::spawn(None, second, ()).await.expect_err("the name is taken").to_string();
     assert!(error.contains("the actor of the cluster could not be spawned"), "{error}");
     tree.supervisor.stop_and_wait(None, None).await.expect("it ends");
+    // ractor kills the children of an actor that has ended, and waits for none of them.
+    tree.handle.actor().get_cell().wait(None).await.expect("it ends");
     assert!(ractor::registry::where_is(name).is_none());
     nameless.supervisor.stop_and_wait(None, None).await.expect("it ends");
 }
