@@ -40,5 +40,6 @@ pub(crate) use life::Habits;
 #[cfg(feature = "simulation")]
 pub(crate) use live::{Vessel, live};
 pub(crate) use shared::Member;
+#[cfg(any(feature = "axum", feature = "simulation"))]
 pub(crate) use spawner::Spawner;
 pub use undelivered::{Lost, Undelivered};
