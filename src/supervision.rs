@@ -32,6 +32,8 @@ mod escalating;
 mod event;
 mod exceptional;
 mod exceptions;
+#[cfg(test)]
+mod exhaustive;
 mod fact;
 mod history;
 mod moment;
