@@ -22,8 +22,12 @@ use tokio::task::JoinHandle;
 
 use crate::actors::Blueprint;
 use crate::process::signals::ends_are_ignored;
-use crate::process::{Address, BindError, Bound, Lent, Nursery, Orphans, adopt_descendants, have_descriptors};
+use crate::process::{
+    Address, BindError, Bound, Capabilities, Lent, Nursery, Orphans, ProcessBackend, adopt_descendants,
+    have_descriptors,
+};
 use crate::supervision::Plan;
+use crate::threads::{Program, Threads};
 
 pub use self::actor::ClusterMsg;
 pub use self::end::ClusterError;
@@ -51,6 +55,8 @@ pub struct Cluster {
     pub(crate) backlog: i32,
     /// What members leave behind is to be handed to this process.
     pub(crate) adopt: bool,
+    /// What members run that are threads. `None`: they are processes.
+    pub(crate) program: Option<Arc<Program>>,
 }
 
 /// Sockets that are lent, by name, and what keeps them.
@@ -110,7 +116,7 @@ impl Cluster {
     }
 
     async fn start_in(&self, home: Home) -> Result<(ActorRef<ClusterMsg>, JoinHandle<()>, ClusterHandle), StartError> {
-        if ends_are_ignored() {
+        if self.program.is_none() && ends_are_ignored() {
             return Err(StartError::ChildrenIgnored);
         }
         have_descriptors(DESCRIPTORS).map_err(StartError::os("failed to open descriptors"))?;
@@ -118,15 +124,32 @@ impl Cluster {
         // To look up the name of a host takes as long as it takes.
         let bound = tokio::task::spawn_blocking(move || cluster.bind());
         let bound = bound.await.map_err(|error| StartError::Os("failed to bind", std::io::Error::other(error)))?;
-        let orphans = match self.adopt {
-            true => {
+        let orphans = if self.adopt { Orphans::Adopted } else { Orphans::Elsewhere };
+        let backend = self.backend(orphans)?;
+        launch(self.launch(bound?, backend)?, home).await
+    }
+
+    /// What its members are made of.
+    pub(crate) fn backend(&self, orphans: Orphans) -> Result<Arc<dyn ProcessBackend>, StartError> {
+        if let Some(program) = &self.program {
+            return Ok(Arc::new(Threads::new(program.clone())));
+        }
+        match orphans {
+            Orphans::Ours | Orphans::Adopted => {
                 adopt_descendants().map_err(StartError::os("failed to adopt what members leave behind"))?;
-                Orphans::Adopted
             }
-            false => Orphans::Elsewhere,
-        };
+            Orphans::Elsewhere => {}
+        }
         let nursery = Nursery::start(orphans).map_err(StartError::os("failed to start the nursery"))?;
-        launch(self.launch(bound?, Arc::new(nursery))?, home).await
+        Ok(Arc::new(nursery))
+    }
+
+    /// What can be done to its members.
+    pub fn capabilities(&self) -> Capabilities {
+        match &self.program {
+            Some(_) => Capabilities::THREADS,
+            None => Capabilities::PROCESSES,
+        }
     }
 
     /// Binds the listeners, in the order of the plan.
@@ -141,11 +164,7 @@ impl Cluster {
     }
 
     /// What it takes to start it on `backend`.
-    pub(crate) fn launch(
-        &self,
-        (lent, kept): Sockets,
-        backend: Arc<dyn crate::process::ProcessBackend>,
-    ) -> Result<Launch, StartError> {
+    pub(crate) fn launch(&self, (lent, kept): Sockets, backend: Arc<dyn ProcessBackend>) -> Result<Launch, StartError> {
         // What grows while one cluster runs is not for the next.
         let directory = Arc::new(self.blueprint.directory.declared());
         let blueprint = Blueprint { listeners: lent, directory, ..self.blueprint.clone() };

@@ -42,6 +42,7 @@ pub struct Hatchery {
     program: String,
     name: Option<String>,
     adopt: bool,
+    threads: bool,
     roles: Vec<Declared>,
     tuning: Vec<(String, Tune)>,
     strategy: Option<Arc<dyn Strategy>>,
@@ -74,6 +75,7 @@ impl Hatchery {
             program,
             name: None,
             adopt: false,
+            threads: false,
             roles: Vec::new(),
             tuning: Vec::new(),
             strategy: None,
@@ -107,6 +109,17 @@ impl Hatchery {
     /// forks all the time.
     pub fn adopt_descendants(mut self, adopt: bool) -> Hatchery {
         self.adopt = adopt;
+        self
+    }
+
+    /// Runs all members as threads of the one process, each with a runtime of its own, instead of as processes: to step
+    /// through a cluster with a debugger, or for a deployment that has no room for more than one process.
+    ///
+    /// Supervision, messages, listeners and the order of things are the same. What is lost is what processes are for: a
+    /// thread that never comes back to its runtime cannot be killed, and memory, environment, panic hook and
+    /// [`std::process::exit`] are everybody's. docs/lifecycle.md has the list ("One process").
+    pub fn in_threads(mut self) -> Hatchery {
+        self.threads = true;
         self
     }
 

@@ -71,6 +71,7 @@ mod run;
 pub mod simulation;
 pub mod supervision;
 mod text;
+mod threads;
 mod transport;
 
 pub use cluster::{

@@ -20,6 +20,7 @@ mod keep;
 mod life;
 mod link;
 mod live;
+mod lookout;
 mod resident;
 mod shared;
 mod spawner;
@@ -32,14 +33,11 @@ pub(crate) use calls::{Answer, Pending};
 pub(crate) use credit::NoCredit;
 pub use dispatch::AlreadyAnswered;
 pub(crate) use dispatch::{Consume, Consumed, Delivery, Reply, Task, Unacked};
-#[cfg(feature = "simulation")]
-pub(crate) use enter::Admission;
-pub(crate) use enter::{Inside, RoleFn, RoleFuture, RoleInside, enter};
+pub(crate) use enter::{Admission, Inside, RoleFn, RoleFuture, RoleInside, enter};
 pub(crate) use gate::Position;
-pub(crate) use life::Habits;
-#[cfg(feature = "simulation")]
+pub(crate) use life::{Habits, MASTER_LOST};
 pub(crate) use live::{Vessel, live};
+pub(crate) use lookout::Lookout;
 pub(crate) use shared::Member;
-#[cfg(any(feature = "axum", feature = "simulation"))]
 pub(crate) use spawner::Spawner;
 pub use undelivered::{Lost, Undelivered};

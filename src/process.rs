@@ -25,13 +25,15 @@ mod panics;
 mod pidfd;
 pub(crate) mod settle;
 pub(crate) mod signals;
+mod socket_reader;
 mod spawn;
 mod stderr;
+mod thread_id;
 mod ward;
 pub(crate) mod watch;
 
 pub use backend::{
-    Executable, Exit, LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning,
+    Capabilities, Executable, Exit, LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning,
 };
 pub(crate) use descendants::adopt_descendants;
 pub(crate) use descriptors::have_descriptors;
@@ -41,9 +43,9 @@ pub(crate) use lent::Socket;
 pub(crate) use listen::Bound;
 pub use listen::{Address, BindError};
 pub(crate) use nursery::Nursery;
-#[cfg(feature = "simulation")]
-pub(crate) use panics::is_contained;
 pub use panics::{Contained, contain, contain_future};
-pub(crate) use panics::{Panicked, catch, catch_future, install_hook};
+pub(crate) use panics::{Panicked, catch, catch_future, install_hook, is_contained};
+pub(crate) use socket_reader::SocketReader;
 pub(crate) use stderr::say;
+pub(crate) use thread_id::thread_id;
 pub(crate) use ward::Orphans;

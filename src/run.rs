@@ -2,11 +2,10 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use crate::cluster::{Cluster, ClusterError, ClusterHandle, DESCRIPTORS, Home, Sockets, launch};
 use crate::process::signals::{MasterSignals, Wish};
-use crate::process::{self, Nursery, Orphans, ProcessBackend, adopt_descendants, have_descriptors};
+use crate::process::{self, Orphans, ProcessBackend, have_descriptors};
 use crate::supervision::Urgency;
 
 const STOPPED: u8 = 0;
@@ -32,11 +31,10 @@ fn supervise(cluster: &Cluster, sockets: Sockets) -> io::Result<Result<(), Clust
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(async {
         let signals = MasterSignals::listen()?;
-        adopt_descendants()?;
-        let nursery = Nursery::start(Orphans::Ours)?;
-        let parts = cluster.launch(sockets, Arc::new(nursery.clone())).map_err(io::Error::other)?;
+        let backend = cluster.backend(Orphans::Ours).map_err(io::Error::other)?;
+        let parts = cluster.launch(sockets, backend.clone()).map_err(io::Error::other)?;
         let (_, _, handle) = launch(parts, Home::Handle).await.map_err(io::Error::other)?;
-        Ok(attend(&handle, &nursery, signals).await)
+        Ok(attend(&handle, &*backend, signals).await)
     });
     // Nothing is left that could be waited for, but a thread that writes where nobody reads.
     runtime.shutdown_background();
@@ -44,7 +42,11 @@ fn supervise(cluster: &Cluster, sockets: Sockets) -> io::Result<Result<(), Clust
 }
 
 /// Attends the cluster until its end.
-async fn attend(handle: &ClusterHandle, nursery: &Nursery, mut signals: MasterSignals) -> Result<(), ClusterError> {
+async fn attend(
+    handle: &ClusterHandle,
+    backend: &dyn ProcessBackend,
+    mut signals: MasterSignals,
+) -> Result<(), ClusterError> {
     let mut end = std::pin::pin!(handle.wait());
     loop {
         tokio::select! {
@@ -53,7 +55,7 @@ async fn attend(handle: &ClusterHandle, nursery: &Nursery, mut signals: MasterSi
             wish = signals.next() => match wish {
                 // The core knows whether it is the second time.
                 Wish::Stop(signal) => handle.pass_on(Urgency::Graceful, signal),
-                Wish::Children => nursery.sweep(),
+                Wish::Children => backend.sweep(),
             }
         }
     }

@@ -12,7 +12,7 @@ const STOREYS: &[&[&str]] = &[
     &["roster"],
     &["supervision", "process", "transport"],
     &["actors", "member"],
-    &["messenger", "listener"],
+    &["messenger", "listener", "threads"],
     &["deputy", "remote"],
     &["context", "cluster"],
     &["run"],

@@ -52,6 +52,14 @@ pub enum PlanError {
         /// How much it may be.
         allowed: &'static str,
     },
+    /// Something was asked for that members in threads cannot have: see [`Hatchery::in_threads`](crate::Hatchery::in_threads).
+    #[error("{setting} cannot be had in threads: {why}")]
+    InThreads {
+        /// Which setting.
+        setting: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// What is to be listened on is no address.
     #[error("cannot listen on {0:?}: an address is HOST:PORT, [HOST]:PORT or unix:PATH")]
     Address(String),

@@ -110,14 +110,14 @@ impl RoleSettings {
     }
 
     /// Threads of the tokio runtime that a member's code runs on. Default 1: a current-thread runtime, since there are
-    /// as many workers as cores.
+    /// as many workers as cores. No more than that [in threads](crate::Hatchery::in_threads).
     pub fn runtime_threads(&mut self, threads: usize) -> &mut Self {
         self.runtime_threads = threads;
         self
     }
 
     /// By how much a member is the likelier victim of the kernel when memory runs out, 0 to 1000. Default 500, of the
-    /// agent 250: the master goes last.
+    /// agent 250: the master goes last. Without effect in threads.
     pub fn oom_score(&mut self, by: i32) -> &mut Self {
         self.oom_score = by;
         self
@@ -125,7 +125,7 @@ impl RoleSettings {
 
     /// Whether a member's stderr goes through the master for all of its life, so that the record of every end has its
     /// last lines. Otherwise only until it is ready. A reader of the master's stderr that stalls then costs lines, and
-    /// never makes a member wait.
+    /// never makes a member wait. Without effect in threads.
     pub fn capture_stderr(&mut self, capture: bool) -> &mut Self {
         self.capture_stderr = capture;
         self

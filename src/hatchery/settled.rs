@@ -11,8 +11,9 @@ use crate::cluster::Cluster;
 use crate::identity::Role;
 use crate::listener::Sharing;
 use crate::member::{self, Habits, RoleFn, RoleInside};
-use crate::process::Address;
+use crate::process::{Address, Executable};
 use crate::supervision::{Misfit, Plan, RolePlan};
+use crate::threads::Program;
 use crate::transport::{Directory, Limits, PAYLOAD_CEILING};
 
 /// Longer than this nobody means.
@@ -31,6 +32,7 @@ pub(super) struct Settlement {
     pub(super) name: Option<String>,
     program: String,
     adopt: bool,
+    threads: bool,
     sharing: Sharing,
     backlog: i32,
     orphan_grace: Duration,
@@ -61,6 +63,8 @@ impl Settlement {
         // One way of sharing, today: the sockets are lent as they are.
         let Sharing::OneSocket = self.sharing;
         let directory = Arc::new(self.directory());
+        let roles = self.roles.iter().map(|settled| (settled.role, settled.inside()));
+        let in_threads = self.threads.then(|| Arc::new(Program::new(self.directory(), roles.collect())));
         let plan = Plan::new(self.roles.iter().map(Settled::plan).collect());
         let Settlement { roles, listeners, name, program, adopt, backlog, orphan_grace, limits, .. } = self;
         let blueprint = Blueprint {
@@ -72,7 +76,7 @@ impl Settlement {
             listeners: Vec::new(),
             roles: roles.into_iter().map(Settled::blueprint).collect(),
         };
-        Cluster { plan, blueprint, listeners, backlog, adopt }
+        Cluster { plan, blueprint, listeners, backlog, adopt, program: in_threads }
     }
 }
 
@@ -105,6 +109,9 @@ impl Hatchery {
             tune(&mut found.ok_or(PlanError::NoSuchRole(name))?.settings);
         }
         roles.iter().try_for_each(Settled::check)?;
+        if self.threads {
+            fit_for_threads(&roles, self.adopt)?;
+        }
         let listeners = name_listeners(self.listeners)?;
         roles.sort_by_key(|settled| settled.role);
         if roles.is_empty() {
@@ -116,6 +123,7 @@ impl Hatchery {
             name: self.name,
             program: self.program,
             adopt: self.adopt,
+            threads: self.threads,
             sharing: self.sharing,
             backlog: self.backlog,
             orphan_grace: self.orphan_grace,
@@ -183,6 +191,26 @@ fn name_listeners(declared: Vec<(Option<String>, Address)>) -> Result<Vec<(Strin
         named.push((name, address));
     }
     Ok(named)
+}
+
+/// Settings that would change what a member finds, and cannot be had in a thread.
+fn fit_for_threads(roles: &[Settled], adopt: bool) -> Result<(), PlanError> {
+    let refuse = |setting: String, why| Err(PlanError::InThreads { setting, why });
+    if adopt {
+        return refuse("adopt_descendants".into(), "what a thread leaves behind is this process's own already");
+    }
+    for Settled { role, settings, .. } in roles {
+        if settings.executable != Executable::Running {
+            return refuse(format!("executable of role {role}"), "a thread runs this program and no other");
+        }
+        if !settings.environment.is_empty() {
+            return refuse(format!("the environment of role {role}"), "there is one for the whole process");
+        }
+        if settings.runtime_threads > 1 {
+            return refuse(format!("runtime_threads of role {role}"), "each member is one thread");
+        }
+    }
+    Ok(())
 }
 
 impl Settled {
@@ -385,6 +413,26 @@ mod tests {
                 }),
                 "the max of probe of role agent",
             ),
+            (plan().in_threads(), "none"),
+            (
+                plan().in_threads().tune("worker", |worker| {
+                    worker.runtime_threads(2);
+                }),
+                "runtime_threads of role worker cannot be had in threads: each member is one thread",
+            ),
+            (
+                plan().in_threads().tune("agent", |agent| {
+                    agent.env("A", "1");
+                }),
+                "the environment of role agent cannot be had in threads",
+            ),
+            (
+                plan().in_threads().tune("worker", |worker| {
+                    worker.executable("/bin/true");
+                }),
+                "executable of role worker cannot be had in threads",
+            ),
+            (plan().in_threads().adopt_descendants(true), "adopt_descendants cannot be had in threads"),
             (plan().payload_limit(0), "payload_limit is 0"),
             (plan().payload_limit(17 << 20), "payload_limit is 17825792: it must be 1 byte to 16 MiB"),
             (plan().listen("a:1").listen("a:1"), "listeners: two are called \"a:1\""),

@@ -1,7 +1,7 @@
 //! The life of a member in its process, whatever that is: greets the master, reads and writes the link, runs the role
 //! function, does what [`Life`] says, and leaves with a code.
 //!
-//! One body of code for real processes and for simulated ones. What differs between them is the [`Vessel`].
+//! One body of code for processes, threads and simulated processes. What differs between them is the [`Vessel`].
 
 use std::future::Future;
 use std::sync::Arc;

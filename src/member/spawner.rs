@@ -7,11 +7,14 @@ use tokio::task::JoinHandle;
 
 #[cfg(feature = "simulation")]
 use super::border::Border;
+use super::lookout::Lookout;
 
-/// Spawns the tasks of one member: on the runtime of its process, or, simulated, within its border.
+/// Spawns the tasks of one member: on the runtime of its process, or, where there is no panic
+/// hook, under a lookout, or, simulated, within its border.
 #[derive(Clone, Debug)]
 pub(crate) enum Spawner {
     Runtime(Handle),
+    Lookout(Lookout),
     #[cfg(feature = "simulation")]
     Border(Border),
 }
@@ -25,6 +28,7 @@ impl Spawner {
     {
         match self {
             Spawner::Runtime(runtime) => runtime.spawn(task),
+            Spawner::Lookout(lookout) => lookout.spawn(task),
             #[cfg(feature = "simulation")]
             Spawner::Border(border) => border.spawn(task),
         }
@@ -35,16 +39,17 @@ impl Spawner {
     pub(crate) fn enter(&self) -> Option<EnterGuard<'_>> {
         match self {
             Spawner::Runtime(runtime) => Some(runtime.enter()),
+            Spawner::Lookout(lookout) => Some(lookout.runtime().enter()),
             #[cfg(feature = "simulation")]
             Spawner::Border(_) => None,
         }
     }
 
     /// Code that holds this member does something that others could notice. Of a process that has ended there is no such
-    /// code; simulated, there may be.
+    /// code; simulated, there may be. What a thread leaves behind finds its link closed.
     pub(crate) fn acts(&self, deed: &'static str) {
         match self {
-            Spawner::Runtime(_) => {}
+            Spawner::Runtime(_) | Spawner::Lookout(_) => {}
             #[cfg(feature = "simulation")]
             Spawner::Border(border) => border.acts(deed),
         }
@@ -57,6 +62,7 @@ impl Spawner {
         match self {
             // The hook hears of every panic.
             Spawner::Runtime(_) => {}
+            Spawner::Lookout(lookout) => lookout.panic_told(),
             #[cfg(feature = "simulation")]
             Spawner::Border(border) => border.panic_told(),
         }
@@ -67,6 +73,7 @@ impl Spawner {
         match self {
             // The hook hears of every panic.
             Spawner::Runtime(_) => {}
+            Spawner::Lookout(lookout) => lookout.released(),
             #[cfg(feature = "simulation")]
             Spawner::Border(border) => border.released(),
         }

@@ -34,8 +34,36 @@ pub trait ProcessBackend: Send + Sync + fmt::Debug + 'static {
         std::process::id()
     }
 
+    /// What can be done to the processes that it creates.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::PROCESSES
+    }
+
     /// Ends whatever is left and waits until it is gone, but not for what cannot die.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// What can be done to the processes of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// One can be ended whatever it is doing, by anybody who may.
+    pub kill: bool,
+    /// One can be made to stand still, and to go on.
+    pub stop: bool,
+    /// What one does to its memory, its environment or its panic hook is nothing to the others, and neither is its end.
+    pub isolation: bool,
+    /// One can be lent descriptors of the system's.
+    pub descriptors: bool,
+}
+
+impl Capabilities {
+    /// Of processes of the system's.
+    pub const PROCESSES: Capabilities = Capabilities { kill: true, stop: true, isolation: true, descriptors: true };
+    /// Of threads of this process. The master can ask one to end; one that never comes back to its runtime does not hear.
+    pub const THREADS: Capabilities = Capabilities { kill: false, stop: false, isolation: false, descriptors: true };
+    /// Of simulated processes.
+    pub const SIMULATED: Capabilities = Capabilities { kill: true, stop: true, isolation: false, descriptors: false };
 }
 
 /// A process that is being started.

@@ -3,19 +3,16 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use bytes::BytesMut;
-use rustix::net::RecvFlags;
-use tokio::io::ReadBuf;
 use tokio::net::UnixStream;
-use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::oneshot;
 
-use super::backend::{LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning};
+use super::backend::{ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning};
+use super::socket_reader::SocketReader;
 use super::ward::{Orphans, Request, Ward};
 
 /// Real processes, started from the running image.
@@ -99,7 +96,7 @@ impl ProcessBackend for Nursery {
                 pid: newborn.pid,
                 control,
                 exit: newborn.exit,
-                reader: Box::new(Reader(reader)),
+                reader: Box::new(SocketReader(reader)),
                 writer: Box::new(writer),
                 descriptors: Some(newborn.channel),
             })
@@ -127,38 +124,5 @@ struct Control {
 impl ProcessControl for Control {
     fn kill(&self) {
         self.requests.send(Request::Kill(self.serial));
-    }
-}
-
-/// The receiving half of a link to a real process.
-struct Reader(OwnedReadHalf);
-
-impl tokio::io::AsyncRead for Reader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl LinkRead for Reader {
-    fn read_now(&mut self, into: &mut BytesMut) -> io::Result<Option<usize>> {
-        // Not tokio's `try_read`: it believes that there is nothing until the reactor has said otherwise.
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            match rustix::net::recv(self.0.as_ref().as_fd(), &mut buffer, RecvFlags::DONTWAIT) {
-                Ok((got, _)) => {
-                    into.extend_from_slice(&buffer[..got]);
-                    return Ok(Some(got));
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return Ok(None),
-                // The other end went without having read all that we sent. What it sent has been read before.
-                Err(rustix::io::Errno::CONNRESET) => return Ok(Some(0)),
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 }

@@ -93,7 +93,6 @@ pub(crate) async fn catch_future<F: Future + Unpin>(mut future: F) -> Result<F::
 }
 
 /// Whether a panic on this thread would be nobody's business.
-#[cfg(feature = "simulation")]
 pub(crate) fn is_contained() -> bool {
     DEPTH.get() > 0
 }

@@ -20,7 +20,7 @@ use super::world::{MASTER_PID, World};
 use crate::identity::Role;
 use crate::loopback::{PipeReader, PipeWriter, pipe};
 use crate::member::{Admission, Inside, Member, RoleFn, RoleInside, live};
-use crate::process::{ExitStatus, LinkRead, ProcessBackend, SpawnError, SpawnSpec, Spawned, Spawning};
+use crate::process::{Capabilities, ExitStatus, LinkRead, ProcessBackend, SpawnError, SpawnSpec, Spawned, Spawning};
 use crate::transport::Directory;
 
 /// Creates simulated processes.
@@ -75,6 +75,10 @@ impl ProcessBackend for Backend {
 
     fn master_pid(&self) -> u32 {
         MASTER_PID
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::SIMULATED
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {

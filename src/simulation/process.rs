@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use super::world::World;
 use crate::identity::MemberId;
 use crate::loopback::Pipe;
-use crate::member::{Border, Vessel};
+use crate::member::{Border, MASTER_LOST, Vessel};
 use crate::process::{ExitRecord, ExitStatus, ProcessControl, clock};
 use crate::supervision::Dice;
 
@@ -151,8 +151,6 @@ impl Process {
         }
     }
 }
-
-const MASTER_LOST: i32 = 110;
 
 impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -37,7 +37,8 @@ pub enum ExitStatus {
     },
     /// It never was: the operating system refused to start it.
     NotStarted(SpawnFailure),
-    /// It was killed and is still there: in uninterruptible sleep, or frozen. Nobody waits for it any more.
+    /// It was killed and is still there: in uninterruptible sleep, or frozen, or a thread that never
+    /// yields. Nobody waits for it any more.
     Unkillable,
 }
 

@@ -5,12 +5,10 @@
 //!
 //! # Scenarios of the peers' suites that make no sense here, and why
 //!
-//! The names of the tests say which scenario they are. These have none:
+//! The names of the tests say which scenario they are; 22, the single process, is in tests/threads.rs. These have none:
 //!
 //! - 10 and 15 in the environment "local": there are no environments. Whether the dead are replaced is a setting.
 //! - 19, the pid file: a service manager keeps one, and knows its children without.
-//! - 22, the single process: a cluster of one process has nobody to supervise. A program that wants to run alone calls its
-//!   role function's work itself.
 //! - 23, the reload: replacing all members of a running cluster is not part of this crate so far.
 //! - 24, https: TLS is the service's own, above the listener. The port of a debugger: there is no inspector to attach to.
 //!   Sticky connections: one shared socket, and whoever accepts keeps. A foreign listen that must not count as started:
