@@ -1,0 +1,49 @@
+//! What holds whatever members are made of.
+
+mod failures;
+mod messages;
+mod operations;
+mod ports;
+mod starts;
+mod stops;
+
+use std::pin::Pin;
+
+use crate::cast::Cast;
+use crate::stage::Stage;
+
+/// What a case needs, besides what all kinds of member have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Somebody else can kill a member.
+    Kill,
+    /// Somebody else can have a member stand still.
+    Stop,
+    /// A member can exit alone.
+    Exit,
+    /// A link can be broken from outside.
+    LinkFault,
+    /// A start can be refused.
+    Refusal,
+}
+
+/// A sentence, and its proof.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub name: &'static str,
+    pub cast: Cast,
+    pub needs: &'static [Need],
+    pub proof: Proof,
+}
+
+pub type Proof = fn(Stage) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// One that all kinds can have.
+fn case(name: &'static str, cast: Cast, proof: Proof) -> Case {
+    Case { name, cast, needs: &[], proof }
+}
+
+pub fn all() -> Vec<Case> {
+    [starts::cases(), failures::cases(), stops::cases(), messages::cases(), ports::cases(), operations::cases()]
+        .concat()
+}

@@ -1,0 +1,111 @@
+//! The plans that cases are played with.
+
+use std::time::Duration;
+
+use hatchery::supervision::{Backoff, Intensity};
+use hatchery::{Context, Hatchery};
+
+use crate::puppet::puppet;
+use crate::stage::Kind;
+
+/// A plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// An agent and two workers on a port, all of whom do what they are told.
+    Puppets,
+    /// The same, with little time to stop.
+    Hasty,
+    /// The same, and a worker that fails twice is put aside for a moment.
+    Touchy,
+    /// Workers that return before they are ready.
+    Returning,
+    /// Workers that return an error before they are ready.
+    Failing,
+    /// Workers that panic before they are ready.
+    Throwing,
+    /// Workers that exit before they are ready.
+    Exiting,
+    /// Workers that never are.
+    Silent,
+    /// Workers whose program is not there.
+    Missing,
+}
+
+/// How long workers have to stop that have little time.
+pub const HASTE: Duration = Duration::from_millis(200);
+
+/// How long workers have to become ready that never are.
+pub const BOOT: Duration = Duration::from_millis(300);
+
+/// The code of workers that exit before they are ready.
+pub const EARLY: i32 = 3;
+
+impl Cast {
+    pub const ALL: [Cast; 9] = [
+        Cast::Puppets,
+        Cast::Hasty,
+        Cast::Touchy,
+        Cast::Returning,
+        Cast::Failing,
+        Cast::Throwing,
+        Cast::Exiting,
+        Cast::Silent,
+        Cast::Missing,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Cast::Puppets => "puppets",
+            Cast::Hasty => "hasty",
+            Cast::Touchy => "touchy",
+            Cast::Returning => "returning",
+            Cast::Failing => "failing",
+            Cast::Throwing => "throwing",
+            Cast::Exiting => "exiting",
+            Cast::Silent => "silent",
+            Cast::Missing => "missing",
+        }
+    }
+
+    pub fn plan(self, kind: Kind) -> Hatchery {
+        let plan = Hatchery::new().listen_named("port", "127.0.0.1:0").agent(puppet);
+        match self {
+            Cast::Puppets => plan.workers(2, puppet),
+            Cast::Hasty => plan.workers(2, puppet).tune("worker", |worker| {
+                worker.stop_timeout(HASTE);
+            }),
+            Cast::Touchy => plan.workers(2, puppet).tune("worker", |worker| {
+                let moment = Duration::from_millis(50);
+                worker
+                    .restart_limit(Intensity::new(1, Duration::from_secs(60)))
+                    .backoff(Backoff::doubling(moment, moment))
+                    .probe(Backoff::doubling(moment, moment))
+                    .stable_after(Duration::from_secs(60));
+            }),
+            Cast::Returning => plan.workers(1, async |_: Context| Ok::<_, String>(())),
+            Cast::Failing => plan.workers(1, async |_: Context| Err::<(), _>("no such table: users")),
+            Cast::Throwing => plan.workers(1, throwing),
+            Cast::Exiting => plan.workers(1, exiting),
+            Cast::Silent => plan.workers(1, silent).tune("worker", |worker| {
+                worker.ready_timeout(BOOT);
+            }),
+            Cast::Missing => plan.workers(1, puppet).tune("worker", move |worker| {
+                if kind == Kind::Processes {
+                    worker.executable("/no/such/program");
+                }
+            }),
+        }
+    }
+}
+
+async fn throwing(_: Context) -> Result<(), String> {
+    panic!("too early")
+}
+
+async fn exiting(_: Context) -> Result<(), String> {
+    std::process::exit(EARLY)
+}
+
+async fn silent(_: Context) -> Result<(), String> {
+    std::future::pending().await
+}

@@ -1,0 +1,104 @@
+//! One body of cases for all that members can be made of: processes, threads, and simulated processes (feature
+//! `simulation`). What holds on one holds on all; what one cannot have, it says below, with the reason.
+//!
+//! Nothing here waits for a while: every wait is for a fact, with a deadline.
+
+#![allow(clippy::disallowed_methods, reason = "here the clock is the wall's")]
+#![allow(unreachable_pub, reason = "a test has no outside")]
+
+mod alone;
+mod cases;
+mod cast;
+mod puppet;
+mod stage;
+mod story;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::cases::{Case, Need};
+use crate::stage::{Kind, Stage};
+
+/// Long enough for the slowest machine: a wait that takes this long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a kind of member cannot have, and why. Cases that need it are left out.
+fn lacks(kind: Kind) -> &'static [(Need, &'static str)] {
+    match kind {
+        Kind::Processes => &[(Need::LinkFault, "a socket between two processes is nobody else's to break")],
+        Kind::Threads => &[
+            (Need::Kill, "nobody but the master can ask a thread to end"),
+            (Need::Stop, "a signal stops the whole process"),
+            (Need::Exit, "std::process::exit ends the whole process"),
+            (Need::LinkFault, "both ends of the link are in this process, and nobody else has them"),
+            (Need::Refusal, "a program that could be missing is refused with the plan"),
+        ],
+        #[cfg(feature = "simulation")]
+        Kind::Simulated => &[],
+    }
+}
+
+/// The cases that a kind cannot have, by name.
+fn left_out(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Processes => &["a link that breaks ends its member, which is replaced"],
+        Kind::Threads => &[
+            "a link that breaks ends its member, which is replaced",
+            "a program that cannot be started fails the start with the system's reason",
+            "a member that exits before it is ready fails the start with its code",
+            "a member that exits is replaced, and its code is in the record",
+            "a killed member is replaced, and its signal is in the record",
+            "a member that stands still is killed when its time to stop is over",
+            "a member that stood still for a while is as it was",
+        ],
+        #[cfg(feature = "simulation")]
+        Kind::Simulated => &[],
+    }
+}
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(alone::ARGUMENT) {
+        return alone::run();
+    }
+    // Members part from here.
+    stage::enter();
+    let mut trials = vec![trial("what a kind leaves out is what it lacks".into(), exclusions), alone::trial()];
+    for &kind in Kind::ALL {
+        for case in cases::all() {
+            if !left_out(kind).contains(&case.name) {
+                trials.push(trial(format!("{kind}: {}", case.name), move || Stage::play(kind, &case)));
+            }
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trial(name: String, proof: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        proof();
+        Ok(())
+    })
+}
+
+/// Nothing is left out without a reason, and no reason without something that is left out for it.
+fn exclusions() {
+    let cases = cases::all();
+    for &kind in Kind::ALL {
+        for name in left_out(kind) {
+            assert!(cases.iter().any(|case| case.name == *name), "{kind}: no case is called {name:?}");
+        }
+        for Case { name, needs, .. } in &cases {
+            let missing: Vec<_> = lacks(kind).iter().filter(|(need, _)| needs.contains(need)).collect();
+            assert_eq!(left_out(kind).contains(name), !missing.is_empty(), "{kind}: {name}, lacking {missing:?}");
+        }
+        for (need, why) in lacks(kind) {
+            assert!(cases.iter().any(|case| case.needs.contains(need)), "{kind}: nothing needs {need:?} ({why})");
+        }
+        // What a backend says of itself is what is found here.
+        let capabilities = kind.capabilities();
+        let has = |need| lacks(kind).iter().all(|(lacking, _)| *lacking != need);
+        assert_eq!((capabilities.kill, capabilities.stop), (has(Need::Kill), has(Need::Stop)), "{kind}");
+    }
+}
