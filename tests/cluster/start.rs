@@ -39,30 +39,29 @@ pub fn trials() -> Vec<Trial> {
 fn order() {
     let mut cluster = probe("sleep:100 ready", "ready forever").arg("--workers", 2).flag("--trace").ready();
     until("everyone has heard", || (cluster.count("cluster is ready") == 3).then_some(()));
-    let events: Vec<String> = cluster
+    let slot = |line: &str| line.split("slot=").nth(1)?.split(' ').next().map(str::to_owned);
+    let events: Vec<(String, &str)> = cluster
         .lines()
         .iter()
-        .filter(|line| {
-            line.contains("member started") || line.contains("member ready") || line.contains("cluster ready")
-        })
-        .map(|line| {
-            let slot = line.split("slot=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("all");
-            let what = if line.contains("started") { "started" } else { "ready" };
-            format!("{} {what}", slot.split('/').next().unwrap_or_default())
+        .filter_map(|line| {
+            if line.contains("cluster ready") {
+                return Some(("all".to_owned(), "ready"));
+            }
+            let what = ["started", "ready"].into_iter().find(|what| line.contains(&format!("member {what}")))?;
+            Some((slot(line)?, what))
         })
         .collect();
-    assert_eq!(
-        events,
-        [
-            "agent started",
-            "agent ready",
-            "worker started",
-            "worker started",
-            "worker ready",
-            "worker ready",
-            "all ready"
-        ]
-    );
+    let at = |who: &str, what: &str| {
+        let places: Vec<usize> =
+            (0..events.len()).filter(|&at| (events[at].0.as_str(), events[at].1) == (who, what)).collect();
+        assert_eq!(places.len(), 1, "{who} {what}, once: {events:?}");
+        places[0]
+    };
+    assert_eq!((at("agent/0", "started"), at("agent/0", "ready"), at("all", "ready")), (0, 1, 6), "{events:?}");
+    // The one worker may be ready before the system has started the other.
+    for worker in ["worker/0", "worker/1"] {
+        assert!(at(worker, "started") < at(worker, "ready"), "{events:?}");
+    }
     assert_eq!(cluster.stop().code(), Some(0));
     assert_eq!(cluster.count("cluster is ready"), 3, "each hears it once");
     cluster.expect_nobody();
