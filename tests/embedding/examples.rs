@@ -6,6 +6,9 @@ use libtest_mimic::Trial;
 
 use crate::trial;
 
+#[path = "../../examples/custom_strategy.rs"]
+#[allow(dead_code, unused_imports, reason = "its main is called here, its tests are run where it is")]
+mod custom_strategy;
 #[path = "../../examples/embed_in_ractor.rs"]
 #[allow(dead_code, reason = "its main is called here")]
 mod embed_in_ractor;
@@ -14,13 +17,18 @@ mod embed_in_ractor;
 mod embed_in_tokio;
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("example: in a tokio program", in_tokio), trial("example: in a tree of actors", in_ractor)]
+    vec![
+        trial("example: in a tokio program", in_tokio),
+        trial("example: in a tree of actors", in_ractor),
+        trial("example: a strategy of one's own", strategy),
+    ]
 }
 
 pub fn run(name: &str) -> ExitCode {
     match name {
         "tokio" => embed_in_tokio::main(),
         "ractor" => embed_in_ractor::main(),
+        "strategy" => custom_strategy::main(),
         other => panic!("no example is called {other}"),
     }
 }
@@ -37,7 +45,8 @@ fn printed(name: &str) -> Vec<String> {
 
 /// The lines that the head of an example promises.
 fn promised(source: &'static str) -> Vec<&'static str> {
-    let head = source.lines().map_while(|line| line.strip_prefix("//!").map(str::trim_start));
+    let head =
+        source.lines().map_while(|line| line.strip_prefix("//!").map(|line| line.strip_prefix(' ').unwrap_or(line)));
     let console = head.skip_while(|line| !line.starts_with('$')).skip(1);
     console.take_while(|line| *line != "```").collect()
 }
@@ -54,4 +63,8 @@ fn in_tokio() {
 
 fn in_ractor() {
     assert_eq!(printed("ractor"), promised(include_str!("../../examples/embed_in_ractor.rs")));
+}
+
+fn strategy() {
+    assert_eq!(printed("strategy"), promised(include_str!("../../examples/custom_strategy.rs")));
 }
