@@ -6,8 +6,8 @@
 //! [`promises`], and when two of them are the same in [`key`]. A search tells how much it has seen; one that fails tells
 //! the walk that led there.
 //!
-//! `HATCHERY_CRASHES` is how many crashes the largest search has, 3 unless told otherwise; the others have as many more
-//! or fewer than usual.
+//! `HATCHERY_CRASHES` is how many crashes the search of exits has, 3 unless told otherwise; the others have as many more or
+//! fewer than usual. Each more makes a search twenty times as long.
 
 mod key;
 mod point;
@@ -120,6 +120,18 @@ fn without_overlap(mut plan: Plan) -> Plan {
 /// The same answer to whatever happens to a worker.
 fn workers_that(directive: Directive) -> Plan {
     cluster(OneForOne::agent().unlimited(), from_fn(move |_, _, _| directive.clone()))
+}
+
+#[test]
+fn every_walk_of_three_crashes_a_restart_and_a_stop_keeps_every_promise() {
+    let search = Search::of(usual(), 3).kinds(&[Crash::Exit]);
+    search.operations(&[Operation::Restart(Slot::worker(0))]).run("3 exits, a restart, a stop");
+}
+
+#[test]
+fn every_walk_of_a_crash_of_any_kind_a_restart_and_a_stop_keeps_every_promise() {
+    let search = Search::of(usual(), 1);
+    search.operations(&[Operation::Restart(Slot::worker(0))]).run("crashes of the usual kinds, a restart, a stop");
 }
 
 #[test]
