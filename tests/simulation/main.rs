@@ -3,6 +3,7 @@
 //!
 //! `HATCHERY_SEED` names one seed for all, `HATCHERY_SEEDS` how many.
 
+mod actors;
 mod borders;
 mod faults;
 mod itself;
