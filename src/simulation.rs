@@ -261,8 +261,9 @@ impl Simulation {
         state.quiet_wanted = true;
         let living: Vec<String> = state.living.keys().map(|id| format!("process {id}")).collect();
         drop(state);
+        let links = self.world.open_links().into_iter().map(|id| format!("the link of {id}"));
         let ghosts = self.world.ghosts().into_iter().map(|ghost| ghost.to_string());
-        let left: Vec<String> = living.into_iter().chain(ghosts).collect();
+        let left: Vec<String> = living.into_iter().chain(links).chain(ghosts).collect();
         match left.is_empty() {
             true => Ok(()),
             false => Err(SimulationError::NotQuiet(left).into()),

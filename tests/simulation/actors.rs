@@ -18,7 +18,7 @@ use hatchery::simulation::{Chaos, Fault, explore};
 use hatchery::{BoxError, CallError, Context, Hatchery, ProxyMsg, Reason, Role, Slot};
 use tokio::sync::mpsc;
 
-use self::counter::{Count, Counter, CounterActor, Question, Tell, counter_story, start};
+use self::counter::{Count, Counter, Question, Tell, counter_story, start};
 use crate::{agent, ms, secs, seeds};
 
 /// A member that serves a counter.

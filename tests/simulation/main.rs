@@ -32,7 +32,12 @@ fn ms(millis: u64) -> Duration {
 
 /// The seeds of a story. So few are all run twice.
 fn seeds() -> Range<u64> {
-    let count = std::env::var("HATCHERY_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(12);
+    as_many_as(12)
+}
+
+/// The seeds of a story that is told so often, unless the environment says otherwise.
+fn as_many_as(usual: u64) -> Range<u64> {
+    let count = std::env::var("HATCHERY_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual);
     0..count
 }
 
