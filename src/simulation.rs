@@ -41,7 +41,8 @@
 //! # The border of a member
 //!
 //! Its role function, what it starts with [`Context::spawn`](crate::Context::spawn) or `spawn_local`, its handlers, and
-//! the connections of `hatchery::axum::serve`. A kill drops these and cuts its link and its connections; a stop freezes
+//! the connections of `hatchery::axum::serve`; and the actors that it serves with `host`, which end with their process (a
+//! stop does not freeze their timers, and a panic of theirs ends them alone: ractor has started them). A kill drops these and cuts its link and its connections; a stop freezes
 //! them; a panic in one of them is an exception of that member. A bare `tokio::spawn` is outside: what such a task does
 //! after the end of its process nobody hears, and [`Simulation::ghosts`] tells. No panic hook is set.
 //!
@@ -260,8 +261,9 @@ impl Simulation {
         state.quiet_wanted = true;
         let living: Vec<String> = state.living.keys().map(|id| format!("process {id}")).collect();
         drop(state);
+        let links = self.world.open_links().into_iter().map(|id| format!("the link of {id}"));
         let ghosts = self.world.ghosts().into_iter().map(|ghost| ghost.to_string());
-        let left: Vec<String> = living.into_iter().chain(ghosts).collect();
+        let left: Vec<String> = living.into_iter().chain(links).chain(ghosts).collect();
         match left.is_empty() {
             true => Ok(()),
             false => Err(SimulationError::NotQuiet(left).into()),

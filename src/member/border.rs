@@ -72,6 +72,8 @@ struct State {
     /// Of tasks that would have run while the member stood still.
     standing: BTreeMap<u64, Waker>,
     connections: Vec<Sever>,
+    /// How to end what it has that runs outside: actors that it serves.
+    adopted: Vec<Box<dyn FnOnce() + Send>>,
     /// A panic has dropped something of the member's, and nobody has told of it yet.
     untold_panic: bool,
 }
@@ -150,6 +152,18 @@ impl Border {
         }
     }
 
+    /// Something of the member's that runs outside of its tasks, and how it is ended when the member is.
+    pub(crate) fn adopt(&self, end: impl FnOnce() + Send + 'static) {
+        let mut state = self.state();
+        match state.condition {
+            Condition::Ended => {
+                drop(state);
+                end();
+            }
+            Condition::Runs | Condition::Stands => state.adopted.push(Box::new(end)),
+        }
+    }
+
     /// Nothing of it runs until [`Border::resume`].
     pub(crate) fn stand_still(&self) {
         let mut state = self.state();
@@ -174,10 +188,12 @@ impl Border {
         state.condition = Condition::Ended;
         let tasks = std::mem::take(&mut state.tasks);
         let connections = std::mem::take(&mut state.connections);
+        let adopted = std::mem::take(&mut state.adopted);
         state.standing.clear();
         drop(state);
         tasks.into_values().for_each(|task| task.abort());
         connections.iter().for_each(Sever::reset);
+        adopted.into_iter().for_each(|end| end());
         if let Some(member) = self.member() {
             member.disconnect();
         }

@@ -45,6 +45,15 @@ impl Spawner {
         }
     }
 
+    /// Something of this member's was started by other means, and ends with its process. Simulated, it has to be ended.
+    pub(crate) fn adopt(&self, end: impl FnOnce() + Send + 'static) {
+        match self {
+            Spawner::Runtime(_) => drop(end),
+            #[cfg(feature = "simulation")]
+            Spawner::Border(border) => border.adopt(end),
+        }
+    }
+
     /// Code that holds this member does something that others could notice. Of a process that has ended there is no such
     /// code; simulated, there may be. What a thread leaves behind finds its link closed.
     pub(crate) fn acts(&self, deed: &'static str) {

@@ -74,6 +74,9 @@ impl Messenger {
     /// # Errors
     /// [`AlreadyHosted`]: another actor of a protocol of this name lives and serves here.
     pub fn host<P: Protocol>(&self, actor: ActorRef<ProxyMsg<P>>) -> Result<(), AlreadyHosted> {
+        // ractor has started it on its own.
+        let cell = actor.get_cell();
+        self.member().spawner.adopt(move || cell.kill());
         let hosted = self.member().keep.visit(|actors: &mut Actors| match actors.hosts.get(P::NAME) {
             Some(stage) => match stage.downcast_ref::<Arc<Stage<P>>>() {
                 Some(stage) => stage.follow(actor),

@@ -147,6 +147,7 @@ fn begin(world: &Arc<World>, program: Arc<Program>, spec: SpawnSpec, start: Star
     let (member_reader, master_writer, to_member) = pipe(Breeze::of(world.dice(0x70)));
     let (master_reader, member_writer, from_member) = pipe(Breeze::of(world.dice(0xf0)));
     let (ended, exit) = oneshot::channel();
+    world.linked(id, to_member.clone(), from_member.clone());
     let process = Process::new(id, world, (to_member, from_member), ended);
     world.state().living.insert(id, process.clone());
     let control = Box::new(Reins(Arc::downgrade(&process)));

@@ -1,5 +1,9 @@
 //! What must hold in every step, whatever happens: checked by a witness that keeps its own books, from what the core is
 //! told and from what it wants done, and never looks into it.
+//!
+//! Not all that must hold can be seen here. I3 (descendants) and I4 (descriptors) are about an operating system, and there
+//! is none: real processes show them. I5 is a strategy's own promise, and a strategy may be the user's. I6, I8 and I11 are
+//! seen by the code that sends and receives, I13 by whoever knows that the last fault is over: stories of the tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -119,7 +123,11 @@ impl Books {
                     wrong.push(format!("I7: {id} is told of ready twice, or too early"));
                 }
             }
-            Action::Drain(id, _) => self.touch(*id, "drain", wrong, |life| life.draining = true),
+            // One that has not been ready serves nobody: it is to go, and that is all.
+            Action::Drain(id, _) => self.touch(*id, "drain", wrong, |life| match life.ready {
+                true => life.draining = true,
+                false => life.asked = true,
+            }),
             Action::Terminate(id, _) => {
                 let later = self.alive.iter().any(|(other, _)| other.role() > id.role());
                 if later && self.stopping_since.is_some() {

@@ -13,7 +13,7 @@ use super::fault::{Fault, Injection};
 use super::process::Process;
 use super::trace::{Pen, Trace};
 use crate::identity::{MemberId, Slot};
-use crate::loopback::Port;
+use crate::loopback::{Pipe, Port};
 use crate::member::{Deed, Stage};
 use crate::process::{ExitStatus, clock};
 use crate::supervision::Dice;
@@ -45,6 +45,8 @@ pub(super) struct State {
     /// Processes that live, by who they are.
     pub(super) living: BTreeMap<MemberId, Arc<Process>>,
     pub(super) ports: BTreeMap<String, Arc<Port>>,
+    /// Links that nobody had given up when they were last looked at, both ways.
+    links: Vec<(MemberId, Pipe, Pipe)>,
     /// Faults that wait for the next start in a slot.
     pub(super) awaited: BTreeMap<Slot, Vec<(Fault, Injection)>>,
     pub(super) injections: Vec<Injection>,
@@ -180,6 +182,22 @@ impl World {
         let mut state = self.state();
         state.spawned += 1;
         MASTER_PID + state.spawned
+    }
+
+    /// A process has a link: to it, and from it.
+    pub(super) fn linked(&self, id: MemberId, to: Pipe, from: Pipe) {
+        let mut state = self.state();
+        // Now and then, so that the list is about as long as it has to be.
+        if state.links.len() == state.links.capacity() {
+            state.links.retain(|(_, to, from)| to.is_open() || from.is_open());
+        }
+        state.links.push((id, to, from));
+    }
+
+    /// Whose links are open.
+    pub(super) fn open_links(&self) -> Vec<MemberId> {
+        let state = self.state();
+        state.links.iter().filter(|(_, to, from)| to.is_open() || from.is_open()).map(|(id, ..)| *id).collect()
     }
 
     /// A port of its own for each client.

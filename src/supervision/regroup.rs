@@ -176,11 +176,8 @@ impl Supervisor {
     ) {
         let patience = self.roles[at.0].plan.stop_timeout;
         let id = self.roles[at.0].places[at.1].slot.member(incarnation);
-        out.push(match ready_for {
-            Some(_) => Action::Drain(id, patience),
-            // It has accepted nothing.
-            None => Action::Terminate(id, patience),
-        });
+        // Also one that has accepted nothing: others serve on, and a stop shuts the socket that all of them share.
+        out.push(Action::Drain(id, patience));
         let departure = Departure::asked(incarnation, patience, now);
         self.set_seat(at, Seat::Leaving { departure, ready_for, errand }, now);
     }

@@ -3,13 +3,16 @@
 //!
 //! `HATCHERY_SEED` names one seed for all, `HATCHERY_SEEDS` how many.
 
+mod actors;
 mod borders;
 mod faults;
 mod itself;
 mod lives;
 mod messages;
 mod mocks;
+mod operations;
 mod storms;
+mod thousand;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,8 +34,30 @@ fn ms(millis: u64) -> Duration {
 
 /// The seeds of a story. So few are all run twice.
 fn seeds() -> Range<u64> {
-    let count = std::env::var("HATCHERY_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(12);
+    as_many_as(12)
+}
+
+/// The seeds of a story that is told so often, unless the environment says otherwise.
+fn as_many_as(usual: u64) -> Range<u64> {
+    let count = std::env::var("HATCHERY_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual);
     0..count
+}
+
+/// Dice of a test's own, by the seed of its world.
+struct Luck(u64);
+
+impl Luck {
+    fn of(sim: &hatchery::simulation::Simulation) -> Luck {
+        Luck(sim.seed().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn below(&mut self, below: u64) -> u64 {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % below
+    }
 }
 
 /// An agent that counts, and the code of a small web server: what users would write.

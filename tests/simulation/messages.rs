@@ -1,16 +1,17 @@
-//! Messages, counted by the code of users: I6 and I8.
+//! Messages, counted by the code of users: I6, I8 and I11.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use hatchery::simulation::{Chaos, explore};
+use hatchery::simulation::{Chaos, Fault, explore};
 use hatchery::{Context, Hatchery, MemberId, Message, Role, Slot};
 
 use crate::{agent, ms, secs, seeds};
 
 /// What happened to each message, as user code has it: by its sender and number.
 #[derive(Default)]
-struct Ledger {
+pub(crate) struct Ledger {
     sent: BTreeMap<(MemberId, u64), u32>,
     delivered: BTreeMap<(MemberId, u64), u32>,
     returned: BTreeMap<(MemberId, u64), u32>,
@@ -19,10 +20,34 @@ struct Ledger {
     out_of_order: Vec<String>,
 }
 
-type Shared = Arc<Mutex<Ledger>>;
+impl Ledger {
+    pub(crate) fn delivered(&self) -> usize {
+        self.delivered.len()
+    }
 
-/// A worker that sends a numbered message to a slot every 20 ms, and writes down what comes and what comes back.
-async fn correspondent(cx: Context, ledger: Shared) -> hatchery::Result<()> {
+    /// I6 and I8, of all that was sent. `living`: who was there at the end, and has been told of all that was lost.
+    pub(crate) fn check(&self, living: &[MemberId]) {
+        assert_eq!(self.out_of_order, Vec::<String>::new());
+        let twice = self.delivered.iter().find(|(_, times)| **times > 1);
+        assert_eq!(twice, None, "delivered twice");
+        let twice = self.returned.iter().find(|(_, times)| **times > 1);
+        assert_eq!(twice, None, "came back twice");
+        let unsent = self.delivered.keys().find(|key| !self.sent.contains_key(key));
+        assert_eq!(unsent, None, "delivered, and was not sent");
+        // The last of each may still have been under way at the stop.
+        for member in living {
+            let of_it = self.sent.keys().filter(|(sender, _)| sender == member);
+            let lost = of_it.filter(|key| !self.delivered.contains_key(key) && !self.returned.contains_key(key));
+            let lost: Vec<_> = lost.collect();
+            assert!(lost.len() <= 1, "neither delivered nor returned: {lost:?}");
+        }
+    }
+}
+
+pub(crate) type Shared = Arc<Mutex<Ledger>>;
+
+/// Sends a numbered message to the next of `of` workers every so often, and writes down what comes and what comes back.
+pub(crate) async fn correspond(cx: &Context, ledger: Shared, of: u16, every: Duration) {
     let me = cx.id();
     let book = ledger.clone();
     cx.messenger().on("raw", move |message: Message<hatchery::Bytes>| {
@@ -43,28 +68,37 @@ async fn correspondent(cx: Context, ledger: Shared) -> hatchery::Result<()> {
         }
     });
     cx.ready();
-    let to = Slot::worker((me.slot().index() + 1) % 3);
+    let to = Slot::worker((me.slot().index() + 1) % of);
     for number in 0u64.. {
         tokio::select! {
             biased;
             () = cx.stopping() => break,
-            () = tokio::time::sleep(ms(20)) => {}
+            () = tokio::time::sleep(every) => {}
         }
         let sent = cx.messenger().try_send(to, "raw", hatchery::Bytes::copy_from_slice(&number.to_le_bytes()));
         if sent.is_ok() {
             ledger.lock().expect("nobody panicked").sent.insert((me, number), 1);
         }
     }
-    Ok(())
+}
+
+/// A cluster of `count` workers that correspond.
+pub(crate) fn correspondents(ledger: &Shared, count: u16, every: Duration) -> Hatchery {
+    let ledger = ledger.clone();
+    Hatchery::new().agent(agent).workers(count.into(), move |cx: Context| {
+        let ledger = ledger.clone();
+        async move {
+            correspond(&cx, ledger, count, every).await;
+            Ok::<_, hatchery::BoxError>(())
+        }
+    })
 }
 
 #[test]
 fn i6_i8_what_living_members_sent_was_delivered_once_and_in_order_or_came_back() {
     explore(seeds(), |sim| async move {
         let ledger = Shared::default();
-        let book = ledger.clone();
-        let worker = move |cx: Context| correspondent(cx, book.clone());
-        let cluster = sim.start(Hatchery::new().agent(agent).workers(3, worker)).await?;
+        let cluster = sim.start(correspondents(&ledger, 3, ms(20))).await?;
         cluster.ready().await?;
         let chaos = sim.chaos(
             Chaos::new()
@@ -84,18 +118,8 @@ fn i6_i8_what_living_members_sent_was_delivered_once_and_in_order_or_came_back()
         cluster.shutdown().await?;
         assert!(sim.now() - before < secs(15));
         let ledger = ledger.lock().expect("nobody panicked");
-        assert_eq!(ledger.out_of_order, Vec::<String>::new());
-        assert!(ledger.delivered.len() > 5_000, "{} were delivered", ledger.delivered.len());
-        let twice = ledger.delivered.iter().find(|(_, times)| **times > 1);
-        assert_eq!(twice, None, "delivered twice");
-        let both: Vec<_> = ledger.returned.iter().filter(|(_, times)| **times > 1).collect();
-        assert!(both.is_empty(), "came back twice: {both:?}");
-        // Those of the last second may still have been under way at the stop.
-        let mut lost = 0;
-        for key in ledger.sent.keys().filter(|(sender, _)| living.contains(sender)) {
-            lost += usize::from(!ledger.delivered.contains_key(key) && !ledger.returned.contains_key(key));
-        }
-        assert!(lost <= 3, "{lost} of living members are neither delivered nor returned");
+        assert!(ledger.delivered() > 5_000, "{} were delivered", ledger.delivered());
+        ledger.check(&living);
         sim.check_quiescent()
     });
 }
@@ -130,4 +154,59 @@ fn a_broadcast_reaches_every_member_once_the_sender_included() {
         cluster.shutdown().await?;
         sim.check_quiescent()
     });
+}
+
+#[test]
+fn i11_a_random_recipient_is_any_ready_worker_as_often_as_any_other() {
+    const WORKERS: usize = 4;
+    const SENT: usize = 2_000;
+    let found = Mutex::new(BTreeMap::<u64, f64>::new());
+    explore(seeds(), |sim| {
+        let found = &found;
+        async move {
+            let counts = Arc::new(Mutex::new(BTreeMap::<Slot, usize>::new()));
+            let worker = {
+                let counts = counts.clone();
+                move |cx: Context| {
+                    let (slot, counts) = (cx.slot(), counts.clone());
+                    async move {
+                        cx.messenger().on("count", move |_: Message<()>| {
+                            *counts.lock().expect("nobody panicked").entry(slot).or_default() += 1;
+                        });
+                        cx.ready();
+                        cx.stopping().await;
+                        Ok::<_, hatchery::BoxError>(())
+                    }
+                }
+            };
+            // One more than are ready when it matters: nothing is for it.
+            let cluster = sim.start(Hatchery::new().agent(agent).workers(WORKERS + 1, worker)).await?;
+            cluster.ready().await?;
+            sim.elapse(secs(2)).await;
+            let absent = Slot::worker((sim.seed() % (WORKERS as u64 + 1)) as u16);
+            sim.fault(absent, Fault::SlowBoot(secs(30)));
+            sim.fault(absent, Fault::Signal(9));
+            sim.elapse(secs(1)).await;
+            assert_eq!(cluster.status().ready(Role::WORKER), WORKERS);
+            for _ in 0..SENT {
+                cluster.messenger().to_random("count", &()).await?;
+            }
+            sim.elapse(secs(1)).await;
+            let counts = counts.lock().expect("nobody panicked").clone();
+            assert_eq!((counts.len(), counts.get(&absent)), (WORKERS, None), "{counts:?}");
+            assert_eq!(counts.values().sum::<usize>(), SENT);
+            let expected = SENT as f64 / WORKERS as f64;
+            let chi: f64 = counts.values().map(|&count| (count as f64 - expected).powi(2) / expected).sum();
+            found.lock().expect("nobody panicked").insert(sim.seed(), chi);
+            cluster.shutdown().await?;
+            sim.check_quiescent()
+        }
+    });
+    // The sums of independent ones make one of as many degrees of freedom. Its quantile of 0.999, by Wilson and Hilferty.
+    let found = found.into_inner().expect("nobody panicked");
+    let freedom = (found.len() * (WORKERS - 1)) as f64;
+    let unit = 2.0 / (9.0 * freedom);
+    let most = freedom * (1.0 - unit + 3.0902 * unit.sqrt()).powi(3);
+    let chi: f64 = found.values().sum();
+    assert!(chi < most, "χ² {chi:.1} of {freedom} degrees of freedom: p < 0.001");
 }

@@ -1,0 +1,140 @@
+//! What an operator asks for while everything goes wrong. The witness of the simulation looks on.
+
+use std::time::Duration;
+
+use hatchery::simulation::{Chaos, Explore, Simulation, explore};
+use hatchery::supervision::{Conclusion, OperationError};
+use hatchery::{ClusterHandle, MemberId, MemberState, Role, Slot};
+
+use crate::messages::{Shared, correspondents};
+use crate::{Luck, ms, secs, seeds, web};
+
+/// Something that an operator might ask for.
+pub(crate) async fn operate(cluster: &ClusterHandle, luck: &mut Luck, most: u16) -> Conclusion {
+    let count = luck.below(u64::from(most) + 1) as u16;
+    let slot = Slot::worker(luck.below(most.into()) as u16);
+    match luck.below(4) {
+        0 => cluster.scale(Role::WORKER, count).await,
+        1 => cluster.stop(slot).await,
+        2 => cluster.restart(slot).await,
+        _ => cluster.restart(Slot::agent()).await,
+    }
+}
+
+/// Ends as is said of operations, whatever it was.
+pub(crate) fn is_told(conclusion: &Conclusion) -> bool {
+    match conclusion {
+        Conclusion::Done | Conclusion::Superseded => true,
+        Conclusion::Failed(error) => match error {
+            OperationError::NoSuchSlot(_) | OperationError::BootFailed { .. } => true,
+            OperationError::NoSuchRole(_)
+            | OperationError::TooMany { .. }
+            | OperationError::NotReadyYet
+            | OperationError::Stopping => false,
+            _ => false,
+        },
+    }
+}
+
+/// Waits until all of `count` workers and the agent are ready.
+pub(crate) async fn whole(sim: &Simulation, cluster: &ClusterHandle, count: usize) -> hatchery::Result<()> {
+    let whole = || {
+        let status = cluster.status();
+        status.ready(Role::WORKER) == count
+            && status.of(Role::WORKER).count() == count
+            && status.ready(Role::AGENT) == 1
+    };
+    // A link that is to be corrupted with the next write has been by then.
+    sim.elapse(secs(60)).await;
+    Ok(sim.eventually(secs(180), whole).await?)
+}
+
+#[test]
+fn every_operation_ends_under_chaos_and_afterwards_the_cluster_is_what_was_asked_for() {
+    const LONG: Duration = Duration::from_secs(400);
+    let explored = Explore::new(seeds()).run(|sim| async move {
+        let cluster = sim.start(web(3)).await?;
+        cluster.ready().await?;
+        let chaos = sim.chaos(Chaos::of_all_kinds(600.0));
+        let mut luck = Luck::of(&sim);
+        for _ in 0..30 {
+            sim.elapse(ms(luck.below(20_000))).await;
+            // The second meets the first.
+            let (mut first, mut second) = (Luck(luck.below(1 << 40) | 1), Luck(luck.below(1 << 40) | 1));
+            let pause = ms(luck.below(200));
+            let both = async {
+                tokio::join!(biased; operate(&cluster, &mut first, 5), async {
+                    sim.elapse(pause).await;
+                    operate(&cluster, &mut second, 5).await
+                })
+            };
+            let (one, other) = tokio::time::timeout(LONG, both).await?;
+            assert!(is_told(&one) && is_told(&other), "{one}, {other}");
+        }
+        chaos.stop();
+        for index in 0..3 {
+            // Some had been stopped, and stay so until somebody says otherwise.
+            let _ = cluster.scale(Role::WORKER, 3).await;
+            let _ = cluster.restart(Slot::worker(index)).await;
+        }
+        whole(&sim, &cluster, 3).await?;
+        assert!(sim.client("http").get("/count").await?.is_success());
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+    assert!(explored.faults > 20 * explored.seeds, "{explored:?}");
+}
+
+#[test]
+fn i6_i8_messages_keep_their_promises_while_roles_grow_and_shrink_to_nothing() {
+    explore(seeds(), |sim| async move {
+        let ledger = Shared::default();
+        let cluster = sim.start(correspondents(&ledger, 4, ms(20))).await?;
+        cluster.ready().await?;
+        let chaos = sim.chaos(Chaos::new().crashes_per_hour(200.0).link_stalls_per_hour(100.0));
+        for count in [2, 4, 0, 4, 1, 3, 4] {
+            sim.elapse(secs(5)).await;
+            let conclusion = cluster.scale(Role::WORKER, count).await;
+            assert!(is_told(&conclusion), "{conclusion}");
+        }
+        chaos.stop();
+        whole(&sim, &cluster, 4).await?;
+        let living: Vec<MemberId> = cluster.status().of(Role::WORKER).map(|status| status.id).collect();
+        cluster.shutdown().await?;
+        let ledger = ledger.lock().expect("nobody panicked");
+        assert!(ledger.delivered() > 5_000, "{} were delivered", ledger.delivered());
+        ledger.check(&living);
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn a_restart_has_no_gap_a_stopped_slot_stays_empty_and_a_role_of_none_answers_again_when_it_grows() {
+    explore(seeds(), |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        let client = sim.client("http");
+        let (restarted, served) = tokio::join!(cluster.restart(Slot::worker(0)), async {
+            let mut served = 0;
+            for _ in 0..50 {
+                served += usize::from(client.get("/who").await.is_ok_and(|reply| reply.is_success()));
+            }
+            served
+        });
+        assert_eq!((restarted, served), (Conclusion::Done, 50));
+        assert_eq!(cluster.stop(Slot::worker(0)).await, Conclusion::Done);
+        sim.elapse(secs(600)).await;
+        let state = cluster.status().of(Role::WORKER).next().map(|status| status.state);
+        assert_eq!(state, Some(MemberState::Stopped));
+        assert_eq!(cluster.scale(Role::WORKER, 0).await, Conclusion::Done);
+        // It waits in the port, as in that of a kernel.
+        let (reply, grown) = tokio::join!(client.get("/who"), async {
+            sim.elapse(secs(1)).await;
+            cluster.scale(Role::WORKER, 2).await
+        });
+        assert!(reply?.is_success());
+        assert_eq!((grown, cluster.status().ready(Role::WORKER)), (Conclusion::Done, 2));
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
