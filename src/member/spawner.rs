@@ -45,10 +45,11 @@ impl Spawner {
         }
     }
 
-    /// Something of this member's was started by other means, and ends with its process. Simulated, it has to be ended.
+    /// Something of this member's was started by other means, and ends with its process or with the runtime of its thread.
+    /// Simulated, it has to be ended.
     pub(crate) fn adopt(&self, end: impl FnOnce() + Send + 'static) {
         match self {
-            Spawner::Runtime(_) => drop(end),
+            Spawner::Runtime(_) | Spawner::Lookout(_) => drop(end),
             #[cfg(feature = "simulation")]
             Spawner::Border(border) => border.adopt(end),
         }

@@ -123,12 +123,11 @@ impl Books {
                     wrong.push(format!("I7: {id} is told of ready twice, or too early"));
                 }
             }
-            // One that has not been ready serves nobody: it is to go, and that is all.
-            Action::Drain(id, _) => self.touch(*id, "drain", wrong, |life| match life.ready {
-                true => life.draining = true,
-                false => life.asked = true,
-            }),
+            Action::Drain(id, _) => self.touch(*id, "drain", wrong, |life| life.draining = true),
             Action::Terminate(id, _) => {
+                if self.stopping_since.is_none() {
+                    wrong.push(format!("I10: {id} is told to stop, shuts the port of all, and the others serve on"));
+                }
                 let later = self.alive.iter().any(|(other, _)| other.role() > id.role());
                 if later && self.stopping_since.is_some() {
                     wrong.push(format!("4.13: {id} is told to stop while members of a later role are there"));
@@ -251,12 +250,13 @@ impl Books {
         {
             wrong.push(format!("4.8: the end of {id} is counted more than once"));
         }
-        let mut draining = BTreeMap::<Slot, usize>::new();
-        for (id, life) in self.alive.iter().filter(|(_, life)| life.draining && !life.asked && !life.killed) {
-            let count = draining.entry(id.slot()).or_default();
+        // The surge is one for each slot: who serves and who drains beside it, or two who leave, and nobody serves then.
+        let mut living = BTreeMap::<Slot, usize>::new();
+        for (id, _) in self.alive.iter().filter(|(_, life)| !life.killed) {
+            let count = living.entry(id.slot()).or_default();
             *count += 1;
-            if *count > 1 && life.draining {
-                wrong.push(format!("I1: {count} processes of {} drain at once", id.slot()));
+            if *count > 2 {
+                wrong.push(format!("I1: {count} processes of {} live at once", id.slot()));
             }
         }
         let patience: Duration = self.roles.iter().map(|(_, _, patience)| *patience + SLACK).sum();

@@ -91,6 +91,8 @@ struct World {
     of_use: BTreeMap<Role, Moment>,
     gave_up: bool,
     stopping: bool,
+    /// The same after the present step: what is done in it may be the beginning of the stop.
+    begins_to_stop: bool,
     finished: bool,
     /// Slots that there are.
     open: BTreeSet<Slot>,
@@ -139,7 +141,10 @@ impl World {
                     self.living.insert(id, Life::default());
                 }
                 Action::Drain(id, _) | Action::Terminate(id, _) => {
-                    if self.stopping {
+                    // Who is told to stop shuts the port for all who share it.
+                    let shuts = matches!(action, Action::Terminate(..));
+                    assert!(self.begins_to_stop || !shuts, "seed {seed}: {id} is told to stop, and others serve on");
+                    if self.stopping || shuts {
                         let later = self.living.keys().find(|other| other.role() > id.role());
                         assert_eq!(later, None, "seed {seed}: {id} is stopped before those behind it have gone");
                     }
@@ -357,8 +362,9 @@ fn walk(seed: u64) -> World {
         let asked = actions.iter().filter(|action| is_answer(action)).count();
         let counted = supervisor.history.iter().count() - failures;
         assert!(counted <= asked, "seed {seed}: {event} counts {counted} failures and asks about {asked}");
+        world.begins_to_stop = supervisor.phase.is_stopping();
         world.obey(actions, kind, now, seed);
-        world.stopping = supervisor.phase.is_stopping();
+        world.stopping = world.begins_to_stop;
         if kind == Kind::Usual && step < steps && !world.gave_up {
             for (role, last) in &world.of_use {
                 assert!(now - *last <= patience, "seed {seed}: nobody of role {role} is of use, and it goes on");

@@ -40,6 +40,9 @@ impl Point {
                 self.living.insert(id, Life::default());
             }
             Action::Drain(id, _) | Action::Terminate(id, _) => {
+                // Who is told to stop shuts the port for all who share it.
+                let shuts = matches!(action, Action::Terminate(..));
+                assert!(self.supervisor.phase.is_stopping() || !shuts, "{id} is told to stop, and the others serve on");
                 let later = self.living.keys().find(|other| other.role() > id.role());
                 assert!(!self.stopping || later.is_none(), "{id} is stopped before {later:?} has gone");
                 self.life(id).leaving = true;

@@ -166,7 +166,7 @@ fn rest_for_one_that_fails_while_it_starts_keeps_those_before_it() {
     }
     desk.tell(Event::Ready(cache(0, 2)));
     desk.tell(Event::Ready(cache(1, 2)));
-    assert_eq!(desk.exit(worker(0, 2))[1..], ["terminate worker/1#2 5s"]);
+    assert_eq!(desk.exit(worker(0, 2))[1..], ["drain worker/1#2 5s"]);
     assert_eq!(leave(&mut desk, worker(1, 2))[1..], ["spawn worker/0#3", "spawn worker/1#3"]);
     assert_eq!(desk.exit(worker(1, 3))[1..], ["spawn worker/1#4"]);
     assert!(matches!(desk.seat(Slot::agent()), Seat::Ready { incarnation: Incarnation::FIRST, .. }));

@@ -99,7 +99,7 @@ fn c08_a_restart_whose_process_does_not_get_ready_says_why_and_supervision_goes_
 fn a_restart_of_one_that_boots_or_leaves_is_a_new_process() {
     let mut desk = Desk::running(1);
     desk.exit(worker(0, 1));
-    assert_eq!(restart(&mut desk, 1, 0), ["terminate worker/0#2 5s"]);
+    assert_eq!(restart(&mut desk, 1, 0), ["drain worker/0#2 5s"]);
     assert_eq!(desk.tell(Event::Ready(worker(0, 2))), NOTHING);
     assert_eq!(
         leave(&mut desk, worker(0, 2)),
@@ -274,7 +274,7 @@ mod pairs {
             [
                 "operation 1 superseded by a later operation",
                 "operation 2 superseded by a later operation",
-                "terminate worker/0#2 5s"
+                "drain worker/0#2 5s"
             ]
         );
         leave(&mut desk, worker(0, 1));
@@ -322,7 +322,7 @@ mod pairs {
             scale(&mut desk, 3, 1),
             [
                 "operation 1 superseded by a later operation",
-                "terminate worker/2#2 5s",
+                "drain worker/2#2 5s",
                 "operation 2 superseded by a later operation",
             ]
         );
@@ -337,8 +337,8 @@ mod pairs {
     fn a_restart_or_a_stop_of_a_slot_that_a_scale_brings() {
         let mut desk = Desk::running(1);
         scale(&mut desk, 1, 3);
-        assert_eq!(restart(&mut desk, 2, 1), ["terminate worker/1#1 5s"]);
-        assert_eq!(stop(&mut desk, 3, 2), ["terminate worker/2#1 5s"]);
+        assert_eq!(restart(&mut desk, 2, 1), ["drain worker/1#1 5s"]);
+        assert_eq!(stop(&mut desk, 3, 2), ["drain worker/2#1 5s"]);
         assert_eq!(leave(&mut desk, worker(1, 1))[1..], ["spawn worker/1#2"]);
         assert_eq!(leave(&mut desk, worker(2, 1))[1..], ["vacate worker/2", "operation 3 done"]);
         assert_eq!(desk.tell(Event::Ready(worker(1, 2)))[2..], ["operation 1 done", "operation 2 done"]);
@@ -349,7 +349,7 @@ mod pairs {
         // Up, and less up.
         let mut desk = Desk::running(1);
         scale(&mut desk, 1, 3);
-        assert_eq!(scale(&mut desk, 2, 2), ["operation 1 superseded by a later operation", "terminate worker/2#1 5s"]);
+        assert_eq!(scale(&mut desk, 2, 2), ["operation 1 superseded by a later operation", "drain worker/2#1 5s"]);
         desk.tell(Event::Ready(worker(1, 1)));
         assert_eq!(leave(&mut desk, worker(2, 1))[1..], ["vacate worker/2", "close worker/2", "operation 2 done"]);
 
