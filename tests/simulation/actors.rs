@@ -1,10 +1,6 @@
 //! Actors in other members, simulated: the story that is told of one in the same process and in a real one (src/remote,
 //! tests/cluster), and what a death leaves of them.
 
-mod hatchery {
-    pub use ::hatchery::*;
-}
-
 #[path = "../stories/counter.rs"]
 #[allow(unreachable_pub, reason = "it is told in other places, too")]
 mod counter;
@@ -12,6 +8,7 @@ mod counter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ::hatchery;
 use hatchery::ractor::{Actor, ActorProcessingErr, ActorRef, call, cast};
 use hatchery::remote::ask;
 use hatchery::simulation::{Chaos, Fault, explore};

@@ -1,12 +1,9 @@
 //! Members that serve an actor, and members that hold references to it.
 
-mod hatchery {
-    pub use ::hatchery::*;
-}
-
 #[path = "../../stories/counter.rs"]
 mod counter;
 
+use ::hatchery;
 use clap::{Parser, ValueEnum};
 use hatchery::ractor::{Actor, call, cast};
 use hatchery::remote::ask;
