@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
+use super::action::{Actions, Cause, Decision, Verdict};
 use super::answer::{Directive, Reason};
 use super::moment::Moment;
 use super::phases::Phase;
@@ -12,7 +12,7 @@ use super::seat::{Errand, Place, Seat};
 
 use super::supervisor::{At, Due, RoleState, Supervisor};
 use super::written;
-use crate::identity::{Incarnation, MemberId, Role};
+use crate::identity::{Incarnation, MemberId};
 
 /// Who was ready for less than this and died has served nobody. If every ready set the clock back, a member that dies
 /// right after each would keep a cluster alive that does nothing.
@@ -54,9 +54,8 @@ impl Supervisor {
     }
 
     /// The patience with a role is at its end, unless somebody is of use by now or has a chance to be.
-    pub(super) fn patience_due(&mut self, role: Role, now: Moment) {
-        let Some(position) = self.roles.iter().position(|state| state.plan.role == role) else { return };
-        let state = &mut self.roles[position];
+    pub(super) fn patience_due(&mut self, role: usize, now: Moment) {
+        let state = &mut self.roles[role];
         let is_served = state.ready_longest().is_some_and(|since| now - since >= OF_USE);
         match &state.patience {
             Patience::Wearing { .. } | Patience::Out { .. } if is_served => state.patience = Patience::Whole,
@@ -65,7 +64,7 @@ impl Supervisor {
             }
             Patience::Whole | Patience::Out { .. } => {}
         }
-        self.rearm(position);
+        self.rearm(role);
     }
 
     fn rearm(&mut self, role: usize) {
@@ -76,7 +75,7 @@ impl Supervisor {
             // One who is ready may still come to be of use.
             Patience::Out { .. } => state.ready_longest().map(|since| since + OF_USE),
         };
-        self.deadlines.set(Due::Patience(state.plan.role), due);
+        self.deadlines.set(Due::patience(role), due);
     }
 
     /// A group begins again. Those whose turn was still to come have had their chance: else a role whose group never gets
@@ -100,11 +99,11 @@ impl Supervisor {
     pub(super) fn give_up(&mut self, role: usize, now: Moment, out: &mut Actions) {
         let state = &self.roles[role];
         if let Some(place) = state.places.first() {
-            out.push(Action::Record(Record {
-                member: place.slot.member(place.last.unwrap_or(Incarnation::FIRST)),
-                cause: Cause::NobodyReady(state.plan.give_up_after),
-                decision: Decision::GiveUp,
-            }));
+            out.record(
+                place.slot.member(place.last.unwrap_or(Incarnation::FIRST)),
+                Cause::NobodyReady(state.plan.give_up_after),
+                Decision::GiveUp,
+            );
         }
         let reason = state.nobody_ready();
         self.begin_stop(Verdict::GaveUp(reason), now, out);
