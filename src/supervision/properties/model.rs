@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::super::{Event, Moment, OperationId};
 use super::plan::Settings;
-use crate::identity::{Incarnation, MemberId, Role, Slot};
+use crate::identity::{MemberId, Role, Slot};
 use patience::Missed;
 
 const SECOND: Duration = Duration::from_secs(1);

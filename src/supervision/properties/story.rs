@@ -1,6 +1,6 @@
 //! One life of a cluster, lived by the core and by the model, and compared after each event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
