@@ -26,8 +26,8 @@ pub(super) enum Patience {
     /// Nobody has been of use since the last who was. At this moment that has lasted too long.
     Wearing { out_at: Moment },
     /// It has lasted too long. Those who were starting then are waited for: a boot may take longer than the patience. So
-    /// are those whose turn in the restart of a group was still to come. Whoever is started later is not, or there would
-    /// always be another.
+    /// are those whose turn in the restart of a group, or of an operator, was still to come. Whoever is started later is
+    /// not, or there would always be another.
     Out {
         #[serde(with = "written::members")]
         chances: Vec<MemberId>,
@@ -172,6 +172,8 @@ impl Place {
     fn prospect(&self) -> Option<MemberId> {
         match &self.seat {
             Seat::Starting { incarnation, .. } => Some(self.slot.member(*incarnation)),
+            // Who leaves because the slot is to be empty has no successor to wait for.
+            Seat::Leaving { .. } if self.unwanted_by().is_some() => None,
             Seat::Unstarted | Seat::Leaving { errand: Errand::Group | Errand::Operator(_), .. } => {
                 Some(self.slot.member(self.next_incarnation()))
             }

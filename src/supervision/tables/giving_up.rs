@@ -127,3 +127,23 @@ fn a_role_that_has_done_what_it_was_for_is_not_missed() {
     desk.tell(Event::Exited(worker(1, 1), Exit::code(0)));
     assert_eq!(desk.pass(millis(1_500))[0], "worker/0#1: nobody of its role has been ready for 1.5s -> give up");
 }
+
+#[test]
+fn one_who_leaves_for_good_is_no_chance_that_is_waited_for() {
+    let operators: [fn() -> Operation; 2] = [|| Operation::Stop(Slot::worker(1)), || Operation::Scale(Role::WORKER, 1)];
+    for operation in operators {
+        let mut desk = impatient(2, OneForOne::worker());
+        desk.tell(Event::Exited(worker(0, 1), Exit::code(78)));
+        assert_eq!(desk.tell(Event::Operate(OperationId(1), operation())), ["drain worker/1#1 5s"]);
+        let said = desk.pass(millis(1_500));
+        assert!(said.contains(&"worker/0#1: nobody of its role has been ready for 1.5s -> give up".into()), "{said:?}");
+    }
+
+    // One who is to be followed by another is one.
+    let patient =
+        RolePlan { overlap: false, give_up_after: millis(1_500), ..role(Role::WORKER, 2, OneForOne::worker()) };
+    let mut desk = Desk::started(Plan::new(vec![patient]));
+    desk.tell(Event::Exited(worker(0, 1), Exit::code(78)));
+    desk.tell(Event::Operate(OperationId(1), Operation::Restart(Slot::worker(1))));
+    assert_eq!(desk.pass(millis(1_500)), NOTHING);
+}
