@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use super::world::World;
-use crate::actors::Observe;
+use crate::actors::{Beat, Observe};
 use crate::identity::MemberId;
 use crate::supervision::{Action, Dice, Event, LinkError, Moment, Supervisor};
 
@@ -42,6 +42,8 @@ impl Observe for Rumour {
     }
 
     fn started(&self, _: Moment, _: MemberId, _: u32) {}
+
+    fn beat(&self, _: Moment, _: MemberId, _: Beat) {}
 }
 
 impl fmt::Debug for Rumour {
