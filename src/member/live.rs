@@ -61,7 +61,11 @@ pub(crate) async fn live(
     let course = member.spawner.spawn(course.run(events));
     let lived = async {
         perform(&member, role.run.clone(), inside, cancelled).await;
-        course.await.unwrap_or(EXCEPTION)
+        let code = course.await.unwrap_or(EXCEPTION);
+        // What was said last is still on its way out. A master that is alive takes it at once; an answer waits for its
+        // caller, who may be stopped.
+        let _ = tokio::time::timeout(LAST_WORDS, member.busy.answered()).await;
+        code
     };
     // In the one task with the role function. The link may be read by another thread of the runtime, which would answer
     // while this one is stuck.
@@ -70,9 +74,6 @@ pub(crate) async fn live(
         never = member.answer_pings() => match never {},
         code = lived => code,
     };
-    // What was said last is still on its way out. A master that is alive takes it at once; an answer waits for its
-    // caller, who may be stopped.
-    let _ = tokio::time::timeout(LAST_WORDS, member.busy.answered()).await;
     member.line.close();
     let _ = tokio::time::timeout(LAST_WORDS, written).await;
     code

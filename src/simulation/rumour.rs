@@ -36,6 +36,7 @@ impl Observe for Rumour {
             0 => Event::Ready(*id),
             1 => Event::LinkLost(*id, LinkError::Closed),
             2 => Event::Exited(*id, exit.clone()),
+            3 => Event::Unresponsive(*id, Duration::from_secs(30)),
             _ => return,
         };
         world.after(Duration::from_millis(dice.below(5_000) as u64), move || tell(old));

@@ -28,7 +28,7 @@ async fn running(sim: &Simulation, plan: Hatchery) -> hatchery::Result<ClusterHa
 
 fn state(cluster: &ClusterHandle, slot: Slot) -> MemberState {
     let status = cluster.status();
-    let member = status.members.iter().filter(|member| member.id.slot() == slot).next_back();
+    let member = status.members.iter().rfind(|member| member.id.slot() == slot);
     member.expect("it is in the plan").state
 }
 
