@@ -5,7 +5,7 @@
 //!  Master          the core, its one timer, the board of who is who
 //!   ├─ DeskActor   the master's own place among the members, for a program that embeds it
 //!   └─ SlotActor   one per slot, outlives its processes: what waits for them
-//!       └─ ProcessActor   one per process: its link, its orders, its end
+//!       └─ ProcessActor   one per process: its link, its orders, its pulse, its end
 //! ```
 //!
 //! Facts about a process go straight to the master; its end goes by way of the slot, as the supervision event that
