@@ -207,7 +207,8 @@ impl Story {
             Action::Conclude(id, Conclusion::Failed(OperationError::BootFailed { member, .. })) => {
                 Some(format!("{id} failed: {member} did not become ready"))
             }
-            Action::Finish(Outcome { verdict, leftovers }) => {
+            Action::Finish(outcome) => {
+                let Outcome { verdict, leftovers } = &**outcome;
                 let why = match verdict {
                     Verdict::Stopped => "stopped",
                     Verdict::Completed(_) => "completed",
@@ -251,7 +252,8 @@ fn event(id: MemberId, news: &News) -> Event {
 
 /// What the dice of the core have said of whom.
 fn drawn(action: &Action) -> Option<(MemberId, Duration)> {
-    let Action::Record(Record { member, decision: Decision::Strategy(directive), .. }) = action else { return None };
+    let Action::Record(record) = action else { return None };
+    let Record { member, decision: Decision::Strategy(directive), .. } = &**record else { return None };
     match directive {
         Directive::Restart { after, .. } | Directive::Park { probe: Some(after) } => Some((*member, *after)),
         _ => None,
