@@ -151,7 +151,7 @@ impl ClusterHandle {
 
     /// A new process for a slot, without a gap where the role overlaps: see
     /// [`RoleSettings::overlap`](crate::RoleSettings::overlap). An empty slot is started. Resolves when the new process is
-    /// ready. Cancellation: as of [`scale`](ClusterHandle::scale).
+    /// ready. Asked again while the old process drains, it waits for that, which is the stop timeout at most. Cancellation: as of [`scale`](ClusterHandle::scale).
     pub async fn restart(&self, slot: Slot) -> Conclusion {
         self.shared.bell.operate(Operation::Restart(slot)).await
     }

@@ -43,6 +43,11 @@ impl Supervisor {
                 out.record(id, Cause::Exception(exception), Decision::Regrouped(first));
                 out.push(Action::Stay(id));
             }
+            Seat::Ready { incarnation, .. }
+                if incarnation == id.incarnation() && self.waiting_restart(at).is_some() =>
+            {
+                self.overtake(at, Cause::Exception(exception), now, out);
+            }
             Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
                 let directive = self.judge(at, &Fact::Exception(&exception), Some(now - since), now);
                 self.follow_alive(at, id, Cause::Exception(exception), since, directive, now, out);
@@ -71,6 +76,11 @@ impl Supervisor {
                 let cause = Cause::Unresponsive(span);
                 out.record(id, cause.clone(), Decision::StartFailed);
                 self.begin_stop(Verdict::StartFailed(id, cause), now, out);
+            }
+            Seat::Ready { incarnation, .. }
+                if incarnation == id.incarnation() && self.waiting_restart(at).is_some() =>
+            {
+                self.overtake(at, Cause::Unresponsive(span), now, out);
             }
             Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
                 let directive = self.judge(at, &Fact::Unresponsive(span), Some(now - since), now);

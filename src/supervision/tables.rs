@@ -6,6 +6,7 @@ mod giving_up;
 mod groups;
 mod operations;
 mod recordings;
+mod restarts;
 mod scenarios;
 mod silence;
 mod starts;

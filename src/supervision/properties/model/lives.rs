@@ -31,6 +31,7 @@ impl Model {
             Some(Stage::Serving(_)) if self.phase == Phase::Starting && kind == ExceptionKind::Returned => {
                 self.start_failed(id, "exception");
             }
+            Some(Stage::Serving(_)) if self.goes_for_a_wish(id, "exception") => {}
             Some(Stage::Serving(since)) => {
                 let served = Some(self.now - since);
                 let fate = self.after_exception(id, served);
@@ -44,11 +45,21 @@ impl Model {
         let Some(Stage::Serving(since)) = self.stage(id) else { return };
         if self.phase == Phase::Starting {
             self.start_failed(id, "unresponsive");
-        } else if !self.is_stopping() {
+        } else if !self.is_stopping() && !self.goes_for_a_wish(id, "unresponsive") {
             let served = Some(self.now - since);
             let fate = self.after_end(id, None, served);
             self.follow_alive(id, "unresponsive", served, fate);
         }
+    }
+
+    /// It was to leave for a restart, later: it leaves now.
+    fn goes_for_a_wish(&mut self, id: MemberId, cause: &str) -> bool {
+        let waiting = self.slot(id.slot()).waiting_restart();
+        if let Some((operation, _)) = waiting {
+            self.say(format!("{id}: {cause} -> as {operation} asked"));
+            self.replace(id);
+        }
+        waiting.is_some()
     }
 
     /// It is usually on its way out. Who breaks the protocol is not waited for.
@@ -75,6 +86,7 @@ impl Model {
             let decision = if self.is_stopping() { "stopping" } else { "replaced before" };
             self.say(format!("{id}: {cause} -> {decision}"));
             self.attend(id.slot());
+            self.resume_restart(id.slot());
         } else if self.is_stopping() {
             self.say(format!("{id}: {cause} -> stopping"));
             self.vacate(id.slot(), Empty::Vacant);
