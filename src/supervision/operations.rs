@@ -60,7 +60,6 @@ impl Supervisor {
             return;
         }
         let task = Task::Restart { id, later_than: place.last };
-        let slot = place.slot;
         let seat = place.seat.clone();
         self.change(at, now, |place| place.task = Some(task));
         if self.goes_along(at).is_some() {
