@@ -194,7 +194,7 @@ impl Simulation {
         Ok(handle)
     }
 
-    /// Lets time pass, virtually: everything that is due happens meanwhile.
+    /// Lets time pass, virtually: everything that is due happens meanwhile. Cancel-safe.
     pub async fn elapse(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
@@ -204,7 +204,7 @@ impl Simulation {
         self.world.now()
     }
 
-    /// Waits until `condition` holds. Looks every 10 ms, virtually.
+    /// Waits until `condition` holds. Looks every 10 ms, virtually. Cancel-safe.
     ///
     /// # Errors
     /// [`SimulationError::NotWithin`], when it has not after `time`.

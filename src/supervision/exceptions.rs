@@ -43,11 +43,6 @@ impl Supervisor {
                 out.record(id, Cause::Exception(exception), Decision::Regrouped(first));
                 out.push(Action::Stay(id));
             }
-            Seat::Ready { incarnation, .. }
-                if incarnation == id.incarnation() && self.waiting_restart(at).is_some() =>
-            {
-                self.overtake(at, Cause::Exception(exception), now, out);
-            }
             Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
                 let directive = self.judge(at, &Fact::Exception(&exception), Some(now - since), now);
                 self.follow_alive(at, id, Cause::Exception(exception), since, directive, now, out);
@@ -76,11 +71,6 @@ impl Supervisor {
                 let cause = Cause::Unresponsive(span);
                 out.record(id, cause.clone(), Decision::StartFailed);
                 self.begin_stop(Verdict::StartFailed(id, cause), now, out);
-            }
-            Seat::Ready { incarnation, .. }
-                if incarnation == id.incarnation() && self.waiting_restart(at).is_some() =>
-            {
-                self.overtake(at, Cause::Unresponsive(span), now, out);
             }
             Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
                 let directive = self.judge(at, &Fact::Unresponsive(span), Some(now - since), now);
@@ -126,6 +116,12 @@ impl Supervisor {
         if is_false_start {
             out.record(id, cause.clone(), Decision::StartFailed);
             return self.begin_stop(Verdict::StartFailed(id, cause), now, out);
+        }
+        // Nobody is to follow, says the strategy, and an operator wants a new one: wishes come first.
+        let wish = self.waiting_restart(at).filter(|_| matches!(directive, Directive::Park { .. } | Directive::Remove));
+        if let Some((operation, _)) = wish {
+            out.record(id, cause, Decision::Operated(operation));
+            return self.begin_restart(at, id, now, out);
         }
         let decision = Decision::Strategy(directive.clone());
         let waits_for_a_word = match cause {

@@ -33,8 +33,8 @@ pub enum Operation {
     /// [`MemberId`] is never used again.
     Scale(#[serde(with = "written::role")] Role, u16),
     /// A new process for the slot. Where the role overlaps, at once, while the old one drains within the stop timeout;
-    /// otherwise when the old one has gone. Where yet another one drains there from before, it has the stop timeout at
-    /// most, and is waited for: a slot has one that drains at a time, and none is killed for a restart. An empty slot is
+    /// otherwise when the old one has gone. Where yet another one drains there from before, it is waited for, however
+    /// long it has: a slot has one that drains at a time, and none is killed for a restart. An empty slot is
     /// started now, whatever it was waiting for. Done when the new process is ready; failed when it does not become so,
     /// and supervision goes on as ever.
     Restart(#[serde(with = "written::slot")] Slot),

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{Action, Actions, Cause, Decision};
+use super::action::{Action, Actions, Cause};
 use super::history::History;
 use super::moment::Moment;
 use super::operation::{Conclusion, Operation, OperationError, OperationId};
@@ -70,14 +70,7 @@ impl Supervisor {
             return;
         }
         match seat {
-            Seat::Ready { .. } if self.roles[at.0].plan.overlap => {
-                let patience = self.roles[at.0].plan.stop_timeout;
-                for earlier in &mut self.roles[at.0].places[at.1].outgoing {
-                    earlier.hurry(patience, now);
-                }
-                self.reindex(at);
-                self.resume_restart(at, now, out);
-            }
+            Seat::Ready { .. } if self.roles[at.0].plan.overlap => self.resume_restart(at, now, out),
             Seat::Ready { incarnation, since } => {
                 self.ask_to_leave(at, incarnation, Some(now - since), Errand::Operator(id), now, out);
             }
@@ -104,19 +97,14 @@ impl Supervisor {
         if let Some((_, id)) = self.waiting_restart(at)
             && !self.roles[at.0].places[at.1].outgoing.iter().any(Departure::is_asked)
         {
-            self.see_out(at, id, self.roles[at.0].plan.stop_timeout, now, out);
-            self.spawn(at, now, out);
+            self.begin_restart(at, id, now, out);
         }
     }
 
-    /// The member in the seat was to leave when another had, and cannot serve any longer. It leaves now, and that other's
-    /// time is over, as ever when two of a slot have to drain.
-    pub(super) fn overtake(&mut self, at: At, cause: Cause, now: Moment, out: &mut Actions) {
-        if let Some((operation, id)) = self.waiting_restart(at) {
-            out.record(id, cause, Decision::Operated(operation));
-            self.see_out(at, id, self.roles[at.0].plan.stop_timeout, now, out);
-            self.spawn(at, now, out);
-        }
+    /// The member drains beside its successor, which is started.
+    pub(super) fn begin_restart(&mut self, at: At, id: MemberId, now: Moment, out: &mut Actions) {
+        self.see_out(at, id, self.roles[at.0].plan.stop_timeout, now, out);
+        self.spawn(at, now, out);
     }
 
     /// The restart that the member in the seat is still to leave for, and that member.

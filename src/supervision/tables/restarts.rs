@@ -35,11 +35,11 @@ fn a_restart_behind_it_waits_for_both() {
 }
 
 #[test]
-fn it_gives_that_one_the_stop_timeout() {
+fn that_one_keeps_the_time_that_it_has() {
     let mut desk = one_drains();
     assert_eq!(restart(&mut desk, 1, 0), NOTHING);
-    assert_eq!(desk.pass(millis(4_999)), NOTHING);
-    assert_eq!(desk.pass(millis(1)), ["kill worker/0#1"], "it had 30 s");
+    assert_eq!(desk.pass(millis(29_999)), NOTHING);
+    assert_eq!(desk.pass(millis(1)), ["kill worker/0#1"], "as without a restart");
     assert_eq!(desk.exit(worker(0, 1))[1..], ["drain worker/0#2 5s", "spawn worker/0#3"]);
 }
 
@@ -50,31 +50,70 @@ fn one_that_was_killed_is_not_waited_for() {
     assert_eq!(restart(&mut desk, 1, 0), ["drain worker/0#2 5s", "spawn worker/0#3"]);
 }
 
+/// Like [`one_drains`], and a restart waits. Whatever is thrown and whoever is silent is answered like this.
+fn one_waits(directive: Directive) -> Desk {
+    let strategy = from_fn(move |fact, _, _| match fact {
+        Fact::Exception(exception) if exception.message.contains("first") => {
+            Directive::Replace { drain: millis(30_000) }
+        }
+        _ => directive.clone(),
+    });
+    let mut desk = Desk::started(Plan::new(vec![role(Role::WORKER, 2, strategy)]));
+    desk.tell(Event::Exception(worker(0, 1), Exception::new(ExceptionKind::Panic, "the first")));
+    desk.tell(Event::Ready(worker(0, 2)));
+    assert_eq!(restart(&mut desk, 1, 0), NOTHING);
+    desk
+}
+
 #[test]
-fn one_that_fails_meanwhile_is_replaced_at_once_and_its_strategy_is_not_asked() {
-    let follows = ["kill worker/0#1", "drain worker/0#2 5s", "spawn worker/0#3"];
-    let mut desk = one_drains();
-    restart(&mut desk, 1, 0);
-    let said = desk.tell(Event::Exception(worker(0, 2), panic()));
-    assert!(said[0].ends_with("-> as operation 1 asked"), "{said:?}");
-    assert_eq!(said[1..], follows);
-    assert_eq!(desk.history(Slot::worker(0)), 1, "that of the first");
-    assert_eq!(desk.exit(worker(0, 1))[1..], NOTHING);
-    assert_eq!(desk.tell(Event::Ready(worker(0, 3)))[2..], ["operation 1 done"]);
-
-    let mut desk = one_drains();
-    restart(&mut desk, 1, 0);
-    let said = desk.tell(Event::Unresponsive(worker(0, 2), millis(30_000)));
-    assert_eq!(said[0], "worker/0#2: was unresponsive for 30s -> as operation 1 asked");
-    assert_eq!(said[1..], follows);
-
-    let mut desk = one_drains();
-    restart(&mut desk, 1, 0);
+fn one_that_fails_meanwhile_is_answered_by_its_strategy() {
+    let mut desk = one_waits(Directive::Ignore);
     assert_eq!(
-        desk.exit(worker(0, 2)),
-        ["worker/0#2: killed by signal 9 -> as operation 1 asked", "spawn worker/0#3"],
-        "the first goes on draining"
+        desk.tell(Event::Exception(worker(0, 2), panic())),
+        ["worker/0#2: panicked at src/main.rs:7:7: boom -> carry on", "stay worker/0#2"]
     );
+    assert_eq!(desk.tell(Event::Unresponsive(worker(0, 2), millis(30_000))).len(), 1);
+    assert_eq!(leave(&mut desk, worker(0, 1))[1..], ["drain worker/0#2 5s", "spawn worker/0#3"], "it waits on");
+
+    let mut desk = one_waits(Directive::Replace { drain: millis(7_000) });
+    assert_eq!(
+        desk.tell(Event::Exception(worker(0, 2), panic()))[1..],
+        ["kill worker/0#1", "drain worker/0#2 7s", "spawn worker/0#3"]
+    );
+    assert_eq!(desk.exit(worker(0, 1))[1..], NOTHING);
+    assert_eq!(desk.tell(Event::Ready(worker(0, 3)))[2..], ["operation 1 done"], "that is the new one");
+
+    let mut desk = one_waits(Directive::Restart { scope: Scope::One, after: millis(9_000) });
+    assert_eq!(desk.tell(Event::Unresponsive(worker(0, 2), millis(30_000)))[1..], ["drain worker/0#2 5s"]);
+    assert_eq!(
+        leave(&mut desk, worker(0, 2)),
+        ["worker/0#2: exited with code 0 -> as operation 1 asked", "spawn worker/0#3"],
+        "now, as an operator wants it"
+    );
+}
+
+#[test]
+fn one_that_fails_meanwhile_and_would_not_be_replaced_is_since_an_operator_wants_it() {
+    for directive in [Directive::Park { probe: None }, Directive::Remove] {
+        let mut desk = one_waits(directive);
+        assert_eq!(
+            desk.tell(Event::Exception(worker(0, 2), panic())),
+            [
+                "worker/0#2: panicked at src/main.rs:7:7: boom -> as operation 1 asked",
+                "kill worker/0#1",
+                "drain worker/0#2 5s",
+                "spawn worker/0#3"
+            ]
+        );
+        assert_eq!(desk.tell(Event::Ready(worker(0, 3)))[2..], ["operation 1 done"]);
+    }
+}
+
+#[test]
+fn one_that_dies_meanwhile_is_replaced_at_once_and_the_other_drains_on() {
+    let mut desk = one_drains();
+    restart(&mut desk, 1, 0);
+    assert_eq!(desk.exit(worker(0, 2)), ["worker/0#2: killed by signal 9 -> as operation 1 asked", "spawn worker/0#3"]);
     assert_eq!(leave(&mut desk, worker(0, 1))[1..], NOTHING);
     assert_eq!(desk.tell(Event::Ready(worker(0, 3)))[2..], ["operation 1 done"]);
 }

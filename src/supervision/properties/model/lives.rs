@@ -31,7 +31,6 @@ impl Model {
             Some(Stage::Serving(_)) if self.phase == Phase::Starting && kind == ExceptionKind::Returned => {
                 self.start_failed(id, "exception");
             }
-            Some(Stage::Serving(_)) if self.goes_for_a_wish(id, "exception") => {}
             Some(Stage::Serving(since)) => {
                 let served = Some(self.now - since);
                 let fate = self.after_exception(id, served);
@@ -45,21 +44,11 @@ impl Model {
         let Some(Stage::Serving(since)) = self.stage(id) else { return };
         if self.phase == Phase::Starting {
             self.start_failed(id, "unresponsive");
-        } else if !self.is_stopping() && !self.goes_for_a_wish(id, "unresponsive") {
+        } else if !self.is_stopping() {
             let served = Some(self.now - since);
             let fate = self.after_end(id, None, served);
             self.follow_alive(id, "unresponsive", served, fate);
         }
-    }
-
-    /// It was to leave for a restart, later: it leaves now.
-    fn goes_for_a_wish(&mut self, id: MemberId, cause: &str) -> bool {
-        let waiting = self.slot(id.slot()).waiting_restart();
-        if let Some((operation, _)) = waiting {
-            self.say(format!("{id}: {cause} -> as {operation} asked"));
-            self.replace(id);
-        }
-        waiting.is_some()
     }
 
     /// It is usually on its way out. Who breaks the protocol is not waited for.

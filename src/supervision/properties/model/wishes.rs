@@ -40,12 +40,7 @@ impl Model {
         state.task = Some(Task::Restart(id, state.last));
         match state.seat().map(|process| (process.id, process.stage)) {
             None => self.spawn(slot),
-            Some((_, Stage::Serving(_))) if settings.overlap => {
-                for earlier in self.slot(slot).beside() {
-                    self.hurry(earlier, settings.stop_timeout);
-                }
-                self.resume_restart(slot);
-            }
+            Some((_, Stage::Serving(_))) if settings.overlap => self.resume_restart(slot),
             Some((member, Stage::Booting | Stage::Serving(_))) => {
                 self.drain(member, Why::Operator(id), settings.stop_timeout);
             }
