@@ -258,12 +258,12 @@ pub(super) fn begin(world: &Arc<World>, chaos: &Chaos, slots: Vec<Slot>) -> Chao
 fn visit(world: &Arc<World>, number: usize, fault: Fault, victim: Victim, lasts: Duration) {
     let injection = Injection::new(fault, victim);
     world.state().chaos.push((number, injection.clone()));
-    inject(world, &injection);
-    if fault == Fault::Stop {
+    if let (Some(process), Fault::Stop) = (inject(world, &injection), fault) {
         let weak = Arc::downgrade(world);
+        // That process, whoever is in its slot by then. It is the end of a fault, and none of its own.
         world.after(lasts, move || {
-            if let Some(world) = weak.upgrade() {
-                inject(&world, &Injection::new(Fault::Continue, victim));
+            if let (true, Some(world)) = (process.proceed(), weak.upgrade()) {
+                world.say(format_args!("{} goes on", process.id));
             }
         });
     }

@@ -1,6 +1,9 @@
 //! Everything at once, for hours: what must hold in every step is checked by the simulation itself.
 
-use hatchery::simulation::{Chaos, Explore};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hatchery::simulation::{Chaos, Explore, Victim, explore};
+use hatchery::supervision::Conclusion;
 use hatchery::{Role, Slot};
 
 use crate::{secs, seeds, web};
@@ -63,4 +66,53 @@ fn the_only_worker_may_die_again_and_again_and_its_port_never_refuses() {
         cluster.shutdown().await?;
         sim.check_quiescent()
     });
+}
+
+#[test]
+fn a_frozen_member_goes_on_in_time_though_a_successor_has_its_slot() {
+    explore(seeds(), |sim| async move {
+        let plan = web(1).tune(Role::WORKER, |role| {
+            role.stop_timeout(secs(30));
+        });
+        let cluster = sim.start(plan).await?;
+        cluster.ready().await?;
+        let worker = Slot::worker(0);
+        let chaos = sim.chaos(Chaos::new().freezes_per_hour(3_600.0));
+        let struck = || {
+            let struck =
+                |one: &hatchery::simulation::Injection| one.took_effect() && one.victim() == Victim::Slot(worker);
+            chaos.injections().iter().any(struck)
+        };
+        sim.eventually(secs(600), struck).await?;
+        chaos.stop();
+        assert_eq!(cluster.restart(worker).await, Conclusion::Done);
+        // It has 30 s to leave, and stands for no more than 20.
+        sim.elapse(secs(40)).await;
+        let trace = sim.trace();
+        assert!(trace.as_str().contains("worker/0#1 goes on"), "{trace}");
+        assert!(trace.as_str().contains("worker/0#1 exited with code 0"), "it was killed:\n{trace}");
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn a_freeze_is_one_fault_and_not_two() {
+    let injected = AtomicU64::new(0);
+    let explored = Explore::new(seeds()).repeat_every(0).run(|sim| {
+        let injected = &injected;
+        async move {
+            let cluster = sim.start(web(2)).await?;
+            cluster.ready().await?;
+            let chaos = sim.chaos(Chaos::new().freezes_per_hour(120.0));
+            sim.elapse(secs(600)).await;
+            chaos.stop();
+            sim.elapse(secs(30)).await;
+            injected.fetch_add(chaos.injections().len() as u64, Ordering::Relaxed);
+            cluster.shutdown().await?;
+            sim.check_quiescent()
+        }
+    });
+    assert!(explored.faults > explored.seeds, "{explored:?}");
+    assert_eq!(explored.faults + explored.idle_faults, injected.into_inner(), "{explored:?}");
 }
