@@ -2,6 +2,7 @@
 //! and can be seen again.
 
 use std::env;
+use std::ffi::OsStr;
 use std::future::Future;
 use std::num::NonZero;
 use std::sync::Mutex;
@@ -65,7 +66,7 @@ const ATTEMPTS: usize = 100;
 /// # Panics
 /// When a seed fails: its test returns an error or panics, something that must always hold does not, a process is left,
 /// a panic belongs to nobody, a world does not end. The panic says which seed, how to see it again, without which faults
-/// of chaos it would not have failed, and what happened last.
+/// of chaos it would not have failed, and what happened last. And when `HATCHERY_SEED` is no number.
 pub fn explore<F, Fut, E>(seeds: impl IntoIterator<Item = u64>, test: F) -> Explored
 where
     F: Fn(Simulation) -> Fut + Sync,
@@ -139,14 +140,18 @@ impl Explore {
     ///
     /// # Errors
     /// The failure: of several, that of the seed which comes first.
+    ///
+    /// # Panics
+    /// `HATCHERY_SEED` is set, and no number.
+    #[track_caller]
     pub fn try_run<F, Fut, E>(mut self, test: F) -> Result<Explored, Box<Failure>>
     where
         F: Fn(Simulation) -> Fut + Sync,
         Fut: Future<Output = Result<(), E>>,
         E: Into<BoxError>,
     {
-        if let Some(seed) = env::var(SEED).ok().and_then(|seed| seed.parse().ok()) {
-            self.seeds = vec![seed];
+        if let Some(text) = env::var_os(SEED) {
+            self.seeds = vec![named(&text).unwrap_or_else(|wrong| panic!("{wrong}"))];
         }
         let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let failed_at = AtomicUsize::new(usize::MAX);
@@ -230,6 +235,12 @@ impl Explore {
     }
 }
 
+/// The seed that the environment names. Whoever has mistyped it would otherwise see another one fail, or none.
+fn named(text: &OsStr) -> Result<u64, String> {
+    let seed = text.to_str().and_then(|text| text.parse().ok());
+    seed.ok_or_else(|| format!("{SEED} is {text:?}, and a seed is a whole number from 0 to {}", u64::MAX))
+}
+
 /// What is kept of a run.
 struct Summary {
     run: Run,
@@ -260,5 +271,19 @@ impl Explored {
 impl Default for Bounds {
     fn default() -> Bounds {
         Bounds { virtual_time: Duration::from_secs(30 * 24 * 60 * 60), polls: 1_000_000_000 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_of_the_environment_is_a_number_or_a_sentence() {
+        assert_eq!(named("17".as_ref()), Ok(17));
+        for wrong in ["", "seventeen", "-1", "17 ", "0x11", "18446744073709551616"] {
+            let sentence = named(wrong.as_ref()).expect_err(wrong);
+            assert!(sentence.starts_with(&format!("HATCHERY_SEED is {wrong:?}, and")), "{sentence}");
+        }
     }
 }
