@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Simulation;
+use super::chaos::Stroke;
 use super::run::{Bounds, Failure, Run, run};
 use super::trace::hash;
 use crate::error::BoxError;
@@ -223,7 +224,7 @@ impl Explore {
             return smallest;
         }
         // The latest first: what came after the cause is most of it.
-        let candidates: Vec<usize> = smallest.chaos.iter().rev().copied().collect();
+        let candidates: Vec<Stroke> = smallest.chaos.iter().rev().copied().collect();
         for candidate in candidates.into_iter().take(ATTEMPTS) {
             omitted.push(candidate);
             match run(smallest.seed, self.bounds, omitted.clone(), test) {

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::Simulation;
+use super::chaos::Stroke;
 use super::trace::Trace;
 use super::world::{Job, World};
 use crate::error::{BoxError, chain};
@@ -49,8 +50,8 @@ pub struct Failure {
     pub faults: Vec<String>,
     /// What happened up to then.
     pub trace: Trace,
-    /// The numbers of the faults of chaos that were injected.
-    pub(super) chaos: Vec<usize>,
+    /// Which faults of chaos were injected.
+    pub(super) chaos: Vec<Stroke>,
 }
 
 /// So much of a trace is shown with a failure.
@@ -78,7 +79,7 @@ pub(super) struct Bounds {
 }
 
 /// Runs one world. `omitted`: the faults of chaos that are left out.
-pub(super) fn run<F, Fut, E>(seed: u64, bounds: Bounds, omitted: Vec<usize>, test: F) -> Result<Run, Failure>
+pub(super) fn run<F, Fut, E>(seed: u64, bounds: Bounds, omitted: Vec<Stroke>, test: F) -> Result<Run, Failure>
 where
     F: FnOnce(Simulation) -> Fut,
     Fut: Future<Output = Result<(), E>>,
@@ -191,7 +192,7 @@ fn report(world: &World) -> Run {
 fn failure(seed: u64, reason: String, world: Option<&Arc<World>>) -> Failure {
     let trace = world.map(|world| world.trace()).unwrap_or_default();
     let injected = world.map(|world| world.state().chaos.clone()).unwrap_or_default();
-    let chaos = injected.iter().map(|(number, _)| *number).collect();
+    let chaos = injected.iter().map(|(stroke, _)| *stroke).collect();
     let faults = injected.iter().map(|(_, injection)| injection.to_string()).collect();
     Failure { seed, reason, faults, trace, chaos }
 }

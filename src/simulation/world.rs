@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::chaos::Stroke;
 use super::fault::{Fault, Injection};
 use super::process::Process;
 use super::trace::{Pen, Trace};
@@ -30,8 +31,8 @@ pub(super) struct World {
     /// Why everything has come to a halt.
     pub(super) halted: watch::Sender<Option<String>>,
     most_polls: u64,
-    /// Chaos leaves out the faults with these numbers.
-    pub(super) omitted: Vec<usize>,
+    /// Chaos leaves these out.
+    pub(super) omitted: Vec<Stroke>,
     state: Mutex<State>,
 }
 
@@ -50,8 +51,10 @@ pub(super) struct State {
     /// Faults that wait for the next start in a slot.
     pub(super) awaited: BTreeMap<Slot, Vec<(Fault, Injection)>>,
     pub(super) injections: Vec<Injection>,
-    /// Faults of chaos, in the order of their numbers.
-    pub(super) chaos: Vec<(usize, Injection)>,
+    /// Faults of chaos, in the order in which they came.
+    pub(super) chaos: Vec<(Stroke, Injection)>,
+    /// How often chaos was begun.
+    chaoses: u64,
     ghosts: Vec<Ghost>,
     strays: Vec<MemberId>,
     pub(super) violations: Vec<String>,
@@ -92,7 +95,12 @@ const STANDS: u32 = 256;
 pub(super) const MASTER_PID: u32 = 1;
 
 impl World {
-    pub(super) fn new(seed: u64, omitted: Vec<usize>, jobs: mpsc::UnboundedSender<Job>, most_polls: u64) -> Arc<World> {
+    pub(super) fn new(
+        seed: u64,
+        omitted: Vec<Stroke>,
+        jobs: mpsc::UnboundedSender<Job>,
+        most_polls: u64,
+    ) -> Arc<World> {
         Arc::new(World {
             seed,
             started: clock::now(),
@@ -133,6 +141,13 @@ impl World {
     /// Dice for what happens whatever else does: the same in every run of a seed.
     pub(super) fn dice_of_fate(&self, purpose: u64) -> Dice {
         Dice::seeded(mix(self.seed ^ mix(purpose)))
+    }
+
+    /// A number for each chaos that is begun.
+    pub(super) fn next_chaos(&self) -> u64 {
+        let mut state = self.state();
+        state.chaoses += 1;
+        state.chaoses - 1
     }
 
     /// Has something done on this world's thread, as a task that belongs to no member.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hatchery::simulation::{Chaos, Explore, Fault, Simulation};
+use hatchery::simulation::{Chaos, ChaosHandle, Explore, Fault, Simulation};
 use hatchery::{Context, Hatchery, Slot};
 
 use crate::{agent, secs, web};
@@ -36,6 +36,30 @@ fn a_failure_names_its_seed_and_the_faults_that_it_needs() {
     let failure = failure.expect_err("somebody touches it in half an hour");
     let told = failure.to_string();
     assert!(told.contains("HATCHERY_SEED=3") && told.contains("worker/1 is not to be touched"), "{told}");
+    assert_eq!(failure.faults.len(), 1, "one is enough: {:?}", failure.faults);
+}
+
+#[test]
+fn two_at_once_are_two_fates_and_each_fault_of_either_is_left_out_alone() {
+    let failure = Explore::new(3..4).threads(1).try_run(|sim| async move {
+        let cluster = sim.start(web(2)).await?;
+        cluster.ready().await?;
+        let crashes = sim.chaos(Chaos::new().crashes_per_hour(60.0));
+        let more = sim.chaos(Chaos::new().crashes_per_hour(60.0).link_stalls_per_hour(60.0));
+        sim.elapse(secs(1_800)).await;
+        let crashes_of = |chaos: &ChaosHandle| -> Vec<String> {
+            let crashes = chaos.injections().into_iter().filter(|one| !matches!(one.fault(), Fault::LinkStall(_)));
+            crashes.map(|one| one.to_string()).collect()
+        };
+        let (one, other) = (crashes_of(&crashes), crashes_of(&more));
+        assert!(one.is_empty() || one != other, "they go in step: {one:?}");
+        let died = sim.trace().lines().any(|line| line.contains("worker/1#1 ") && line.contains("fault"));
+        assert!(!died, "worker/1 is not to be touched");
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+    let failure = failure.expect_err("somebody touches it in half an hour");
+    assert!(failure.reason.contains("worker/1 is not to be touched"), "{failure}");
     assert_eq!(failure.faults.len(), 1, "one is enough: {:?}", failure.faults);
 }
 
