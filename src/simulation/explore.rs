@@ -114,7 +114,8 @@ impl Explore {
         self
     }
 
-    /// Whether a failing run is repeated with fewer faults of chaos, to find those that it needs. Default yes.
+    /// Whether a failing run is repeated with fewer faults of chaos, to find those that it needs. Default yes. A run with
+    /// fewer counts if it fails for the same reason: the same first line, but for words with a number in them.
     pub fn shorten(mut self, shorten: bool) -> Explore {
         self.shortens = shorten;
         self
@@ -212,7 +213,8 @@ impl Explore {
         Ok((Summary::of(&first), twice))
     }
 
-    /// Leaves out one fault of chaos after the other, for as long as it still fails.
+    /// Leaves out one fault of chaos after the other, for as long as it still fails in the same way. Another failure may be
+    /// worth knowing, and is not what this seed was about.
     fn shortened<F, Fut, E>(&self, failure: Failure, test: &F) -> Failure
     where
         F: Fn(Simulation) -> Fut,
@@ -228,8 +230,8 @@ impl Explore {
         for candidate in candidates.into_iter().take(ATTEMPTS) {
             omitted.push(candidate);
             match run(smallest.seed, self.bounds, omitted.clone(), test) {
-                Err(failure) => smallest = failure,
-                Ok(_) => drop(omitted.pop()),
+                Err(failure) if failure.is_like(&smallest) => smallest = failure,
+                Ok(_) | Err(_) => drop(omitted.pop()),
             }
         }
         smallest

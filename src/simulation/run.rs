@@ -54,6 +54,19 @@ pub struct Failure {
     pub(super) chaos: Vec<Stroke>,
 }
 
+impl Failure {
+    /// Whether it is of the same kind as another: the first line of its reason is the same sentence. Words with a number in
+    /// them say who, when and how many, and may be others.
+    pub(super) fn is_like(&self, other: &Failure) -> bool {
+        let sentence = |failure: &Failure| -> Vec<String> {
+            let line = failure.reason.lines().next().unwrap_or_default();
+            let words = line.split_whitespace().filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
+            words.map(str::to_owned).collect()
+        };
+        sentence(self) == sentence(other)
+    }
+}
+
 /// So much of a trace is shown with a failure.
 const SHOWN: usize = 40;
 

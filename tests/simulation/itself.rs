@@ -64,6 +64,25 @@ fn two_at_once_are_two_fates_and_each_fault_of_either_is_left_out_alone() {
 }
 
 #[test]
+fn a_failure_that_is_made_smaller_stays_the_same_failure() {
+    let failure = Explore::new(3..4).threads(1).try_run(|sim| async move {
+        let cluster = sim.start(web(2)).await?;
+        cluster.ready().await?;
+        sim.chaos(Chaos::new().crashes_per_hour(60.0));
+        sim.elapse(secs(1_800)).await;
+        let deaths = sim.trace().lines().filter(|line| line.contains("fault: worker/1#")).count();
+        cluster.shutdown().await?;
+        sim.check_quiescent()?;
+        match deaths {
+            0 => Err::<(), hatchery::BoxError>("nobody touches worker/1".into()),
+            deaths => Err(format!("worker/1 is touched {deaths} times").into()),
+        }
+    });
+    let failure = failure.expect_err("it always fails");
+    assert_eq!((failure.reason.as_str(), failure.faults.len()), ("worker/1 is touched 1 times", 1), "{failure}");
+}
+
+#[test]
 fn a_simulation_that_is_dropped_with_live_processes_fails() {
     let failure = Simulation::try_run(1, |sim| async move {
         let cluster = sim.start(web(1)).await?;
