@@ -108,7 +108,7 @@ impl Explore {
     }
 
     /// A run in which members are polled more often has failed. Default 1,000,000,000. Polls in a row without any time
-    /// passing are limited to a million.
+    /// passing are limited to a million, those of members and those of the test itself.
     pub fn step_limit(mut self, polls: u64) -> Explore {
         self.bounds.polls = polls;
         self

@@ -138,7 +138,11 @@ where
 {
     tokio::task::spawn_local(work(inbox));
     let mut halted = world.halted.subscribe();
-    let test = test(Simulation::of(world.clone()));
+    let mut test = Box::pin(test(Simulation::of(world.clone())));
+    let test = std::future::poll_fn(move |context| {
+        world.polls_test();
+        test.as_mut().poll(context)
+    });
     tokio::select! {
         biased;
         why = halted.wait_for(Option::is_some) => {

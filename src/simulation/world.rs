@@ -39,9 +39,10 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct State {
     polled: Option<MemberId>,
-    polls: u64,
-    /// When the polls were last looked at, and how often the clock had not moved since.
-    looked: Option<(Instant, u32)>,
+    /// Of members.
+    polls: Polls,
+    /// Of the test itself.
+    test_polls: Polls,
     facts: u64,
     /// Processes that live, by who they are.
     pub(super) living: BTreeMap<MemberId, Arc<Process>>,
@@ -66,6 +67,31 @@ pub(super) struct State {
     pub(super) slots: Vec<Slot>,
     /// It has not ended.
     pub(super) running: bool,
+}
+
+/// How often something was polled, and whether the clock moves meanwhile.
+#[derive(Default)]
+struct Polls {
+    count: u64,
+    /// When they were last looked at, and how often the clock had not moved since.
+    looked: Option<(Instant, u32)>,
+}
+
+impl Polls {
+    /// One more. `true`: it is one of very many, and the time does not pass.
+    fn stand_still(&mut self) -> bool {
+        self.count += 1;
+        if !self.count.is_multiple_of(LOOK) {
+            return false;
+        }
+        let now = clock::now();
+        let stood = match self.looked {
+            Some((then, stood)) if then == now => stood + 1,
+            Some(_) | None => 0,
+        };
+        self.looked = Some((now, stood));
+        stood >= STANDS
+    }
 }
 
 /// Something that code of a member did after its process had ended: nobody could notice.
@@ -177,6 +203,16 @@ impl World {
         });
     }
 
+    /// The test is about to be polled. One that is always ready to go on keeps the clock where it is.
+    pub(super) fn polls_test(&self) {
+        let stands = self.state().test_polls.stand_still();
+        if stands {
+            let why =
+                "the test itself is polled again and again, and the time does not pass: wait with elapse or eventually";
+            self.halt(why.to_owned());
+        }
+    }
+
     pub(super) fn count_fact(&self) {
         self.state().facts += 1;
     }
@@ -186,7 +222,7 @@ impl World {
     }
 
     pub(super) fn polls(&self) -> u64 {
-        self.state().polls
+        self.state().polls.count
     }
 
     pub(super) fn spawned(&self) -> u32 {
@@ -255,21 +291,12 @@ impl fmt::Debug for World {
 impl Stage for World {
     fn enter(&self, id: MemberId) -> bool {
         let mut state = self.state();
-        state.polls += 1;
-        if state.polls.is_multiple_of(LOOK) {
-            let now = clock::now();
-            let stood = match state.looked {
-                Some((then, stood)) if then == now => stood + 1,
-                Some(_) | None => 0,
-            };
-            state.looked = Some((now, stood));
-            if stood >= STANDS {
-                drop(state);
-                self.halt(format!("{id} is polled again and again, and the time does not pass"));
-                return false;
-            }
+        if state.polls.stand_still() {
+            drop(state);
+            self.halt(format!("{id} is polled again and again, and the time does not pass"));
+            return false;
         }
-        if state.polls > self.most_polls {
+        if state.polls.count > self.most_polls {
             drop(state);
             self.halt(format!("members were polled {} times", self.most_polls));
             return false;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hatchery::simulation::{Chaos, ChaosHandle, Explore, Fault, Simulation};
-use hatchery::{Context, Hatchery, Slot};
+use hatchery::{Context, Hatchery, Role, Slot};
 
 use crate::{agent, secs, web};
 
@@ -120,6 +120,20 @@ fn a_world_that_does_not_end_is_ended() {
     });
     let reason = spins.expect_err("no time passes").reason;
     assert!(reason.contains("worker/0#1 is polled again and again"), "{reason}");
+}
+
+#[test]
+fn a_test_that_spins_is_ended_and_told_that_it_does() {
+    let spins = Simulation::try_run(1, |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        // It would be in a moment, and no moment passes.
+        while cluster.status().ready(Role::WORKER) == 0 {
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, hatchery::BoxError>(())
+    });
+    let reason = spins.expect_err("no time passes").reason;
+    assert!(reason.contains("the test itself is polled again and again"), "{reason}");
 }
 
 #[test]
