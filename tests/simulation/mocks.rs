@@ -69,7 +69,7 @@ fn a_worker_is_tested_alone_and_so_is_an_agent() {
     let answers = |cx: Context| async move {
         cx.messenger().answer("count", |_: Request<()>| async { Ok::<_, String>(41u64) })?;
         cx.ready();
-        hatchery::Result::Ok(())
+        Ok::<_, hatchery::BoxError>(())
     };
     explore(seeds(), |sim| async move {
         let plan = || Hatchery::new().listen_named("http", "127.0.0.1:8080").workers(1, worker);
