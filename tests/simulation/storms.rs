@@ -151,7 +151,11 @@ fn i5_no_slot_has_more_restarts_in_any_window_than_its_budget() {
     let explored = Explore::new(seeds()).run(|sim| {
         let (spent, parked) = (&spent, &parked);
         async move {
-            let cluster = sim.start(web(3)).await?;
+            // All three may be parked for longer than the usual minute.
+            let plan = web(3).tune(Role::WORKER, |role| {
+                role.give_up_after(secs(600));
+            });
+            let cluster = sim.start(plan).await?;
             cluster.ready().await?;
             let mut luck = Luck::of(&sim);
             for round in 1..=400u64 {
@@ -160,7 +164,7 @@ fn i5_no_slot_has_more_restarts_in_any_window_than_its_budget() {
                 sim.fault(worker, faults[luck.below(faults.len() as u64) as usize]);
                 sim.elapse(ms(luck.below(400))).await;
                 if round.is_multiple_of(50) {
-                    // So that they have credit again, and nobody is given up.
+                    // So that they have credit again.
                     sim.elapse(secs(luck.below(60))).await;
                 }
             }
