@@ -5,6 +5,7 @@ mod exceptions;
 mod giving_up;
 mod groups;
 mod operations;
+mod operations_in_groups;
 mod recordings;
 mod scenarios;
 mod silence;

@@ -111,6 +111,37 @@ fn who_breaks_the_protocol_is_killed_at_once_wherever_it_stands() {
         desk.exit(worker(0, 3)),
         ["worker/0#3: killed by signal 9: it broke the protocol of its link: unknown kind 99 -> replaced before"]
     );
+    desk.tell(Event::Ready(worker(0, 4)));
+    desk.tell(Event::Operate(OperationId(1), Operation::Stop(Slot::worker(0))));
+    assert_eq!(desk.tell(Event::LinkLost(worker(0, 4), broken())), ["kill worker/0#4"], "leaving");
+    assert_eq!(desk.tell(Event::LinkLost(worker(0, 4), broken())), NOTHING, "it has been killed");
+    assert_eq!(
+        desk.exit(worker(0, 4))[0],
+        "worker/0#4: killed by signal 9: it broke the protocol of its link: unknown kind 99 -> as operation 1 asked"
+    );
+}
+
+#[test]
+fn of_several_processes_in_a_slot_each_has_its_own_time() {
+    let strategy = OneForOne::worker().on_exception(OnException::Replace { drain: millis(3_000) });
+    let mut desk = Desk::started(Plan::new(vec![role(Role::WORKER, 1, strategy)]));
+    desk.pass(millis(1_000));
+    desk.tell(Event::Exception(worker(0, 1), panic()));
+    assert_eq!(desk.pass(millis(3_000)), ["kill worker/0#1"], "its successor has 10 s to be ready");
+    assert_eq!(desk.pass(millis(2_000)), NOTHING);
+    desk.exit(worker(0, 1));
+    desk.tell(Event::Ready(worker(0, 2)));
+    desk.tell(Event::Exception(worker(0, 2), panic()));
+    desk.tell(Event::Ready(worker(0, 3)));
+    desk.tell(Event::Unresponsive(worker(0, 3), millis(30_000)));
+    assert_eq!(desk.pass(millis(3_000)), ["kill worker/0#2"], "the other has 5 s to leave");
+    assert_eq!(desk.pass(millis(2_000)), ["kill worker/0#3"]);
+
+    // Nor does one that is overdue in the seat shorten the time of one beside it.
+    let mut desk = Desk::running(1);
+    desk.tell(Event::Exception(worker(0, 1), panic()));
+    assert_eq!(desk.pass(millis(10_000)), ["kill worker/0#2"]);
+    assert_eq!(desk.pass(millis(5_000))[0], "abandon worker/0#2");
 }
 
 /// P11: what is said of one incarnation when the next has been started changes nothing.
