@@ -11,6 +11,8 @@ mod scenarios;
 mod silence;
 mod starts;
 mod stops;
+mod views;
+mod words;
 mod wrappers;
 
 use std::time::Duration;

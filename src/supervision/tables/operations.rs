@@ -110,7 +110,8 @@ fn a_restart_of_one_that_boots_or_leaves_is_a_new_process() {
     let mut desk = Desk::running(1);
     desk.tell(Event::LinkLost(worker(0, 1), LinkError::Closed));
     assert_eq!(restart(&mut desk, 1, 0), NOTHING);
-    assert_eq!(desk.exit(worker(0, 1))[1..], ["spawn worker/0#2"]);
+    assert_eq!(desk.exit(worker(0, 1)), ["worker/0#1: killed by signal 9 -> as operation 1 asked", "spawn worker/0#2"]);
+    assert_eq!(desk.history(Slot::worker(0)), 0, "its strategy is not asked");
     assert_eq!(desk.tell(Event::Ready(worker(0, 2)))[2..], ["operation 1 done"]);
 }
 
