@@ -1,5 +1,7 @@
 //! The seat table, row by row: facts told to a supervisor, and what it says to each.
 
+#[cfg(debug_assertions)]
+mod checks;
 mod ends;
 mod exceptions;
 mod giving_up;
