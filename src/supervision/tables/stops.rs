@@ -123,6 +123,19 @@ fn an_agent_that_dies_while_the_workers_stop_is_not_restarted() {
 }
 
 #[test]
+fn what_one_throws_whose_turn_to_stop_has_not_come_is_told_and_changes_nothing() {
+    let strategy = OneForOne::worker;
+    let mut desk = Desk::started(Plan::new(vec![role(Role::AGENT, 1, strategy()), role(Role::WORKER, 1, strategy())]));
+    desk.tell(Event::Stop(Urgency::Graceful));
+    assert_eq!(
+        desk.tell(Event::Exception(agent(1), panic())),
+        ["agent/0#1: panicked at src/main.rs:7:7: boom -> stopping", "stay agent/0#1"]
+    );
+    assert_eq!(desk.history(Slot::agent()), 0);
+    assert_eq!(desk.exit(worker(0, 1))[2..], ["terminate agent/0#1 5s"]);
+}
+
+#[test]
 fn a_stop_during_the_start_is_no_failure() {
     let mut desk = Desk::new(plan(1));
     desk.tell(Event::Boot);
