@@ -127,3 +127,12 @@ fn a_role_that_has_done_what_it_was_for_is_not_missed() {
     desk.tell(Event::Exited(worker(1, 1), Exit::code(0)));
     assert_eq!(desk.pass(millis(1_500))[0], "worker/0#1: nobody of its role has been ready for 1.5s -> give up");
 }
+
+#[test]
+fn nobody_is_woken_for_a_role_that_is_not_missed_any_more() {
+    let mut desk = impatient(1, OneForOne::worker());
+    desk.tell(Event::Exited(worker(0, 1), Exit::code(78)));
+    assert_eq!(desk.supervisor.deadline(), Some(desk.now + millis(1_500)));
+    desk.tell(Event::Operate(OperationId(1), Operation::Stop(Slot::worker(0))));
+    assert_eq!(desk.supervisor.deadline(), None);
+}
