@@ -147,7 +147,7 @@ impl Supervisor {
                 while let Some(due) = self.deadlines.pop_due(now) {
                     match due {
                         Due::Place(slot) => self.overdue(slot, now, &mut out),
-                        Due::Patience(role) => self.patience_due(role, now),
+                        Due::Patience(role) => self.patience_due(role),
                         // The group is seen to when all that is due has been.
                         Due::Regroup => {}
                     }
