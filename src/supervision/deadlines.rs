@@ -41,6 +41,10 @@ impl<K: Copy + Ord> Deadlines<K> {
         *self = all.into_iter().collect();
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     pub(super) fn next(&self) -> Option<Moment> {
         self.by_moment.first().map(|&(at, _)| at)
     }

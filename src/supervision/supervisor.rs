@@ -144,7 +144,9 @@ impl Supervisor {
             Event::Stop(Urgency::Graceful) => self.stop(now, &mut out),
             Event::Stop(Urgency::Quick) => self.stop_quick(now, &mut out),
             Event::DeadlinePassed => {
-                while let Some(due) = self.deadlines.pop_due(now) {
+                // What is due again at once, and again, is for the next step: this one ends.
+                for _ in 0..self.deadlines.len() {
+                    let Some(due) = self.deadlines.pop_due(now) else { break };
                     match due {
                         Due::Place(slot) => self.overdue(slot, now, &mut out),
                         Due::Patience(role) => self.patience_due(role),

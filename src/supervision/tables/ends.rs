@@ -122,6 +122,17 @@ fn who_breaks_the_protocol_is_killed_at_once_wherever_it_stands() {
 }
 
 #[test]
+fn all_that_is_due_at_a_moment_is_seen_to_at_that_moment() {
+    let strategy = from_fn(|_, _, _| Directive::Restart { scope: Scope::One, after: millis(500) });
+    let mut desk = Desk::started(Plan::new(vec![role(Role::WORKER, 3, strategy)]));
+    for index in 0..3 {
+        assert_eq!(desk.exit(worker(index, 1))[1..], NOTHING);
+    }
+    desk.now = desk.now + millis(500);
+    assert_eq!(desk.tell(Event::DeadlinePassed), ["spawn worker/0#2", "spawn worker/1#2", "spawn worker/2#2"]);
+}
+
+#[test]
 fn of_several_processes_in_a_slot_each_has_its_own_time() {
     let strategy = OneForOne::worker().on_exception(OnException::Replace { drain: millis(3_000) });
     let mut desk = Desk::started(Plan::new(vec![role(Role::WORKER, 1, strategy)]));
