@@ -52,6 +52,41 @@ fn why_tells_what_happened_and_what_was_decided_up_to_now() {
 }
 
 #[test]
+fn what_members_wrote_is_kept_with_the_steps_and_not_with_the_decisions() {
+    let (recorder, supervisor) = recorded(plan(2), &story());
+    let chain = recorder.why(Slot::worker(0), &supervisor).expect("there is such a slot").chain;
+    let kept: Vec<_> = chain
+        .iter()
+        .filter_map(|(_, because)| match because {
+            Because::Decided(record) => record.cause.exit().map(|exit| exit.stderr.len()),
+            Because::Asked(..) => None,
+        })
+        .collect();
+    assert_eq!(kept, [0, 0, 0]);
+    let recording = recorder.recording();
+    let Event::Exited(_, exit) = &recording.steps()[4].event else { panic!("it was an exit") };
+    assert_eq!(exit.stderr.lines().count(), 100);
+}
+
+#[test]
+fn a_step_weighs_what_it_is_made_of_and_its_texts_three_times() {
+    let weight = |event: Event, actions: usize| {
+        let step = Step { at: Moment::START, event, actions: vec![Action::AnnounceReady; actions] };
+        step.weight() - size_of::<Step>() - actions * size_of::<Action>()
+    };
+    let exception = || Exception::new(ExceptionKind::Panic, "x".repeat(10));
+    let exit = Exit { stderr: "x".repeat(1_000), exception: Some(exception()), ..Exit::signal(9) };
+    assert_eq!(weight(Event::Boot, 0), 0);
+    assert_eq!(weight(Event::Exited(agent(1), Exit::signal(9)), 3), 0);
+    assert_eq!(weight(Event::Exited(agent(1), exit), 3), 3_030);
+    assert_eq!(weight(Event::Exception(agent(1), exception()), 1), 30);
+    assert_eq!(
+        weight(Event::LinkLost(agent(1), LinkError::Io("x".repeat(8))), 0),
+        3 * "its link failed: xxxxxxxx".len()
+    );
+}
+
+#[test]
 fn one_that_went_along_says_with_whom_and_one_that_waits_until_when() {
     let strategy = || RestForOne::new(OneForOne::agent());
     let plan = Plan::new(vec![role(Role::AGENT, 1, strategy()), role(Role::WORKER, 1, strategy())]);
@@ -108,6 +143,10 @@ fn a_replay_says_where_another_strategy_or_plan_or_version_comes_to_something_el
     let lonely = Plan::new(vec![role(Role::AGENT, 1, OneForOne::agent())]);
     let divergence = recorder.recording().replay(lonely).expect_err("it has another plan");
     assert_eq!(divergence.to_string(), "the plan is not that of the recording: it has 1 roles, and there were 2");
+    let cache = Role::new(1, "cache");
+    let other = Plan::new([Role::AGENT, cache].map(|which| role(which, 1, OneForOne::worker())).to_vec());
+    let divergence = recorder.recording().replay(other).expect_err("it has another role");
+    assert_eq!(divergence.to_string(), "the plan is not that of the recording: role cache is at the place of another");
     let written = serde_json::to_string(&recorder.recording()).expect("it can be written");
     let other = written.replacen("\"version\":1", "\"version\":9", 1);
     let read: Recording = serde_json::from_str(&other).expect("it can be read");
