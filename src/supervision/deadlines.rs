@@ -35,12 +35,6 @@ impl<K: Copy + Ord> Deadlines<K> {
         }
     }
 
-    /// The same moments, for keys that are shown otherwise and are the same.
-    pub(super) fn rename(&mut self, name: impl Fn(K) -> K) {
-        let all: Vec<(K, Moment)> = self.by_key.iter().map(|(&key, &at)| (name(key), at)).collect();
-        *self = all.into_iter().collect();
-    }
-
     pub(super) fn len(&self) -> usize {
         self.by_key.len()
     }

@@ -191,6 +191,8 @@ impl Supervisor {
         let Some(at) = self.find(slot) else { return };
         let mut abandoned = Vec::new();
         let place = &mut self.roles[at.0].places[at.1];
+        // With the name that its role has in the plan.
+        let slot = place.slot;
         for departure in place.outgoing.iter_mut().filter(|departure| departure.is_due(now)) {
             match departure.kill(Killing::Deserved, now) {
                 true => out.push(Action::Kill(slot.member(departure.incarnation))),

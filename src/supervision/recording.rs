@@ -192,11 +192,6 @@ impl Supervisor {
         if let Some(regroup) = &mut self.regroup {
             regroup.first = member(regroup.first);
         }
-        self.deadlines.rename(|due| match due {
-            Due::Place(slot) => Due::Place(Slot::new(name(slot.role()), slot.index())),
-            Due::Patience(role) => Due::Patience(name(role)),
-            Due::Regroup => Due::Regroup,
-        });
         Ok(())
     }
 

@@ -229,6 +229,9 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         operate(&mut lonely, 4, Operation::Scale(Role::AGENT, 2)),
         ["operation 4 failed: role agent may have 1 members at most"]
     );
+    let single = RolePlan { max_count: 2, ..role(Role::AGENT, 1, OneForOne::agent()) };
+    let mut lonely = Desk::started(Plan::new(vec![single]));
+    assert_eq!(operate(&mut lonely, 4, Operation::Scale(Role::AGENT, 2)), ["open agent/1", "spawn agent/1#1"]);
     desk.tell(Event::Stop(Urgency::Graceful));
     assert_eq!(stop(&mut desk, 5, 0), ["operation 5 failed: the cluster is stopping"]);
 }

@@ -36,3 +36,24 @@ fn a_temporary_one_that_goes_along_is_started_again_with_its_group_if_an_operato
     assert_eq!(desk.tell(Event::Ready(agent(2)))[2..], ["spawn worker/0#2"]);
     assert_eq!(desk.tell(Event::Ready(worker(0, 2)))[2..], ["operation 1 done"]);
 }
+
+#[test]
+fn a_restart_is_not_done_when_one_is_ready_that_has_still_to_leave_with_its_group() {
+    let cache = Role::new(1, "cache");
+    let cached = |incarnation| Slot::new(cache, 0).member(Incarnation::new(incarnation));
+    let strategy = || OneForAll::new(OneForOne::worker());
+    let mut desk = Desk::started(Plan::new(vec![
+        role(Role::AGENT, 1, strategy()),
+        role(cache, 1, OneForOne::worker()),
+        role(Role::WORKER, 1, strategy()),
+    ]));
+    desk.pass(millis(1_000));
+    desk.exit(cached(1));
+    assert_eq!(desk.exit(agent(1))[1..], ["drain worker/0#1 5s"]);
+    assert_eq!(operate(&mut desk, 1, Operation::Restart(cached(2).slot())), NOTHING);
+    assert_eq!(desk.tell(Event::Ready(cached(2)))[1..], ["resend ready cache/0#2"]);
+    leave(&mut desk, worker(0, 1));
+    assert_eq!(leave(&mut desk, cached(2))[1..], ["spawn agent/0#2"]);
+    assert_eq!(desk.tell(Event::Ready(agent(2)))[2..], ["spawn cache/0#3"]);
+    assert_eq!(desk.tell(Event::Ready(cached(3)))[2..], ["operation 1 done", "spawn worker/0#2"]);
+}

@@ -167,6 +167,35 @@ fn roles_that_a_user_names_have_their_names_again_after_a_replay() {
 }
 
 #[test]
+fn a_recording_that_begins_in_the_middle_knows_what_is_due_who_goes_along_and_who_was_left_behind() {
+    let (mailer, audit) = (Role::new(130, "mailer"), Role::new(131, "audit"));
+    let always = || from_fn(|_, _, _| Directive::Restart { scope: Scope::All, after: Duration::ZERO });
+    let plan = || Plan::new([mailer, audit].map(|which| role(which, 1, always())).to_vec());
+    let id = |role, incarnation| Slot::new(role, 0).member(Incarnation::new(incarnation));
+    let mut desk = Desk::started(plan());
+    desk.tell(Event::LinkLost(id(audit, 1), LinkError::Protocol("unknown kind 99".into())));
+    assert_eq!(desk.pass(millis(5_000))[0], "abandon audit/0#1");
+
+    let mut recorder = Recorder::new(&desk.supervisor);
+    let mut step = |event: Event, after: u64| {
+        desk.now = desk.now + millis(after);
+        let actions = desk.supervisor.handle(event.clone(), desk.now);
+        recorder.step(desk.now, &event, actions.as_slice(), &desk.supervisor);
+    };
+    step(Event::DeadlinePassed, 5_000);
+    step(Event::Exited(id(mailer, 1), Exit::signal(9)), 10);
+    step(Event::Stop(Urgency::Quick), 10);
+    step(Event::Exited(id(mailer, 2), Exit::signal(9)), 10);
+    let written = serde_json::to_string(&recorder.recording()).expect("it can be written");
+    let read: Recording = serde_json::from_str(&written).expect("it can be read");
+    let steps = read.replay(plan()).expect("it comes to the same");
+    assert_eq!(steps[0].to_string(), "+10.000000s deadline => kill mailer/0#1");
+    assert!(steps[1].to_string().ends_with("goes along with audit/0#1; spawn mailer/0#2"), "{}", steps[1]);
+    let Some(Action::Finish(outcome)) = steps[3].actions.last() else { panic!("{}", steps[3]) };
+    assert_eq!(outcome.leftovers.iter().map(MemberId::to_string).collect::<Vec<_>>(), ["audit/0#1"]);
+}
+
+#[test]
 fn the_ring_is_bounded_and_what_is_left_of_it_can_be_replayed() {
     let mut events = vec![(0, Event::Boot), (1, Event::Ready(agent(1))), (2, Event::Ready(worker(0, 1)))];
     events.extend((1..10_000).flat_map(|nth: u32| {
