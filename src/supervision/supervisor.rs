@@ -277,7 +277,7 @@ impl Supervisor {
     pub(super) fn find(&self, slot: Slot) -> Option<At> {
         let role = self.roles.iter().position(|state| state.plan.role == slot.role())?;
         let index = usize::from(slot.index());
-        (index < self.roles[role].places.len()).then_some((role, index))
+        self.roles[role].places.get(index).map(|_| (role, index))
     }
 
     /// The place of a slot that has not been scaled away.

@@ -53,6 +53,8 @@ fn a_crash_loop_parks_the_slot_tries_again_and_recovers() {
     assert_eq!(desk.pass(probe), ["spawn worker/0#8"]);
     let said = desk.exit(worker(0, 8));
     assert!(said[0].contains("park, try again in"), "{said:?}");
+    let Seat::Parked { probe_at: Some(probe_at) } = *desk.seat(Slot::worker(0)) else { panic!("it is parked again") };
+    assert!((millis(1_600)..=millis(2_400)).contains(&(probe_at - desk.now)), "twice as long");
     desk.pass(millis(2_500));
     assert_eq!(desk.tell(Event::Ready(worker(0, 9)))[0], "admit worker/0#9");
     desk.now = desk.now + millis(1_000);

@@ -29,7 +29,9 @@ fn one_ready_member_is_enough_not_to_give_up() {
 #[test]
 fn a_stop_goes_through_the_roles_in_reverse_and_gives_each_its_time() {
     let mut desk = Desk::running(2);
+    assert!(!desk.supervisor.is_stopping());
     let said = desk.tell(Event::Stop(Urgency::Graceful));
+    assert!(desk.supervisor.is_stopping());
     assert_eq!(said, ["terminate worker/0#1 5s", "terminate worker/1#1 5s"]);
     desk.tell(Event::Exited(worker(0, 1), Exit::code(0)));
     assert_eq!(desk.pass(millis(5_000)), ["kill worker/1#1"]);
