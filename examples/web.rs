@@ -16,7 +16,7 @@
 //! | `/panic` | an uncaught exception in this worker |
 //! | `/agent/panic` | one in a handler of the agent |
 //! | `/exit?code=3` | this worker's process exits |
-//! | `/spin?ms=500` | blocks this worker's runtime |
+//! | `/spin?ms=500` | blocks this worker's runtime; with `--heartbeat 1000` it is replaced when that lasts 30 s |
 //! | `/leave` | this worker's function returns |
 //! | `/send?to=all&text=hi` | sends: to `all`, `workers`, `agent`, `random`, `worker/1`, `worker/1%231` |
 //! | `/inbox`, `/agent/inbox` | what was received |
@@ -37,8 +37,8 @@ use axum::routing::get;
 use clap::Parser;
 use hatchery::supervision::Intensity;
 use hatchery::{
-    CallError, Context, Hatchery, Members, Message, Messenger, Recipient, Request, Role, RoleSettings, SendError, Slot,
-    Target,
+    CallError, Context, Hatchery, Heartbeat, Members, Message, Messenger, Recipient, Request, Role, RoleSettings,
+    SendError, Slot, Target,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -58,6 +58,10 @@ pub(crate) struct Options {
     /// How many young deaths of a slot, in how many seconds, are still restarted, as in 5/30; or off.
     #[arg(long, value_name = "N/SECS|off", value_parser = limit)]
     restart_limit: Option<Limit>,
+    /// How often members are asked whether their runtime turns over: stuck for 30 of these times, one is replaced. Off by
+    /// default.
+    #[arg(long, value_name = "MS")]
+    heartbeat: Option<u64>,
     /// How long members may outlive a killed master.
     #[arg(long, value_name = "MS", default_value = "5000")]
     orphan_grace: u64,
@@ -87,19 +91,21 @@ fn main() -> ExitCode {
 
 /// The plan: one agent, and workers that share a port.
 pub(crate) fn cluster(options: Options) -> Hatchery {
-    let Options { listen, workers, restart_limit, orphan_grace } = options;
-    let limit = move |role: &mut RoleSettings| {
+    let Options { listen, workers, restart_limit, heartbeat, orphan_grace } = options;
+    let heartbeat = heartbeat.map(Duration::from_millis).map(|time| Heartbeat::every(time).timeout(30 * time));
+    let tune = move |role: &mut RoleSettings| {
         if let Some(Limit(limit)) = restart_limit {
             role.restart_limit(limit);
         }
+        role.heartbeat(heartbeat);
     };
     Hatchery::new()
         .listen(listen)
         .orphan_grace(Duration::from_millis(orphan_grace))
         .agent(agent)
         .workers(workers.unwrap_or_else(hatchery::per_core), worker)
-        .tune(Role::AGENT, limit)
-        .tune(Role::WORKER, limit)
+        .tune(Role::AGENT, tune)
+        .tune(Role::WORKER, tune)
 }
 
 /// The last texts that a member received.

@@ -5,7 +5,7 @@
 //!  Master          the core, its one timer, the board of who is who
 //!   ├─ DeskActor   the master's own place among the members, for a program that embeds it
 //!   └─ SlotActor   one per slot, outlives its processes: what waits for them
-//!       └─ ProcessActor   one per process: its link, its orders, its end
+//!       └─ ProcessActor   one per process: its link, its orders, its pulse, its end
 //! ```
 //!
 //! Facts about a process go straight to the master; its end goes by way of the slot, as the supervision event that
@@ -15,6 +15,7 @@ mod blueprint;
 mod board;
 mod desk;
 mod facts;
+mod heartbeat;
 mod journal;
 mod link;
 mod master;
@@ -24,12 +25,15 @@ mod observe;
 mod operations;
 mod perform;
 mod process;
+mod pulse;
 mod routes;
 mod slot;
+mod timer;
 
 pub(crate) use blueprint::{Blueprint, RoleBlueprint};
 pub(crate) use desk::{Chair, Desk};
+pub use heartbeat::Heartbeat;
 pub(crate) use master::{Master, MasterArguments};
 pub(crate) use messages::MasterMsg;
 pub(crate) use notice::SharedBoard;
-pub(crate) use observe::Observe;
+pub(crate) use observe::{Beat, Observe};

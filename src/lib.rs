@@ -74,6 +74,7 @@ mod text;
 mod threads;
 mod transport;
 
+pub use actors::Heartbeat;
 pub use cluster::{
     Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, SlotHandle, StartError,
 };

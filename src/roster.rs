@@ -15,7 +15,7 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// How many members of `role` are ready.
+    /// How many members of `role` are ready. Those that are unresponsive are not.
     pub fn ready(&self, role: Role) -> usize {
         let ready = |member: &&MemberStatus| member.id.role() == role && member.state == MemberState::Ready;
         self.members.iter().filter(ready).count()
@@ -61,6 +61,8 @@ pub enum MemberState {
     Starting,
     /// It serves.
     Ready,
+    /// It is to serve, and has not answered its [heartbeats](crate::Heartbeat): it is stuck, or stopped.
+    Unresponsive,
     /// It finishes what it has begun, and leaves.
     Draining,
     /// It has no process until it is started, for the first time or again.
@@ -76,6 +78,7 @@ impl fmt::Display for MemberState {
         f.write_str(match self {
             MemberState::Starting => "starting",
             MemberState::Ready => "ready",
+            MemberState::Unresponsive => "unresponsive",
             MemberState::Draining => "draining",
             MemberState::Waiting => "waiting",
             MemberState::Parked => "parked",

@@ -44,6 +44,8 @@ mod operations;
 mod patience;
 mod phases;
 mod plan;
+#[cfg(test)]
+mod properties;
 mod recorder;
 mod recording;
 mod regroup;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::heartbeat::Heartbeat;
 use crate::identity::{MemberId, Role};
 use crate::process::{Executable, Lent, SpawnSpec, settle};
 use crate::transport::{CodecError, Directory, Limits, Welcome};
@@ -29,12 +30,23 @@ pub(crate) struct RoleBlueprint {
     pub(crate) role: Role,
     pub(crate) executable: Executable,
     pub(crate) environment: Vec<(OsString, Option<OsString>)>,
+    /// How its members are asked whether they are there, if they are.
+    pub(crate) heartbeat: Option<Heartbeat>,
 }
 
 impl Blueprint {
+    fn role(&self, role: Role) -> Option<&RoleBlueprint> {
+        self.roles.iter().find(|blueprint| blueprint.role == role)
+    }
+
+    /// How the members of a role are asked whether they are there. `None`: they are not.
+    pub(crate) fn heartbeat(&self, role: Role) -> Option<Heartbeat> {
+        self.role(role).and_then(|blueprint| blueprint.heartbeat)
+    }
+
     /// The order for one process.
     pub(crate) fn spec(&self, id: MemberId) -> Result<SpawnSpec, CodecError> {
-        let role = self.roles.iter().find(|blueprint| blueprint.role == id.role());
+        let role = self.role(id.role());
         let welcome = Welcome {
             rank: id.role().rank(),
             index: id.slot().index(),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 
 use super::messages::SlotMsg;
+use super::observe::Beat;
 use super::routes::{Ready, Routes};
 use crate::identity::{Incarnation, MemberId, Slot};
 use crate::roster::{MemberState, MemberStatus, Roster};
@@ -20,6 +21,8 @@ pub(crate) struct Board {
     /// Of processes that have not been heard to end.
     pids: HashMap<MemberId, u32>,
     exceptions: HashMap<MemberId, u32>,
+    /// Those that are not heard although they should be.
+    silent: BTreeSet<MemberId>,
     watchers: BTreeSet<MemberId>,
     changed: bool,
 }
@@ -46,6 +49,7 @@ impl Board {
             slots: slots.map(|slot| (slot, Entry::default())).collect(),
             pids: HashMap::new(),
             exceptions: HashMap::new(),
+            silent: BTreeSet::new(),
             watchers: BTreeSet::new(),
             changed: false,
         }
@@ -85,11 +89,27 @@ impl Board {
         let id = record.member;
         self.pids.remove(&id);
         self.exceptions.remove(&id);
+        self.silent.remove(&id);
         self.watchers.remove(&id);
         if let Some(entry) = self.slots.get_mut(&id.slot()) {
             entry.last_exit = Some(record.cause.to_string());
         }
         self.changed = true;
+    }
+
+    /// A member has become unresponsive, or is heard again. `false`: that was known, or it does not serve any more, and has
+    /// its time to go.
+    pub(crate) fn beat(&mut self, id: MemberId, beat: Beat, supervisor: &Supervisor) -> bool {
+        let serves = match supervisor.stand(id.slot()) {
+            Some((Seat::Ready { incarnation, .. }, ..)) => *incarnation == id.incarnation(),
+            Some(_) | None => false,
+        };
+        let is_news = match beat {
+            Beat::Silent(_) => serves && self.silent.insert(id),
+            Beat::Heard => self.silent.remove(&id) && serves,
+        };
+        self.update(id.slot(), supervisor);
+        is_news
     }
 
     /// Takes over where a slot stands.
@@ -100,6 +120,9 @@ impl Board {
         let last = last.unwrap_or(Incarnation::new(0));
         let seated = match seat {
             Seat::Starting { incarnation, .. } => (*incarnation, MemberState::Starting),
+            Seat::Ready { incarnation, .. } if self.silent.contains(&slot.member(*incarnation)) => {
+                (*incarnation, MemberState::Unresponsive)
+            }
             Seat::Ready { incarnation, .. } => (*incarnation, MemberState::Ready),
             Seat::Leaving { .. } => (last, MemberState::Draining),
             Seat::Unstarted | Seat::Waiting { .. } => (last, MemberState::Waiting),
@@ -185,7 +208,11 @@ impl Board {
                 status.last_exit = entry.last_exit.clone();
                 status.retry_in = match state {
                     MemberState::Waiting | MemberState::Parked => entry.retry_at.map(|at| at - now),
-                    MemberState::Starting | MemberState::Ready | MemberState::Draining | MemberState::Stopped => None,
+                    MemberState::Starting
+                    | MemberState::Ready
+                    | MemberState::Unresponsive
+                    | MemberState::Draining
+                    | MemberState::Stopped => None,
                 };
                 members.push(status);
             }

@@ -199,7 +199,7 @@ async fn listen(mut link: impl AsyncRead + Unpin, mut session: Session, routes: 
             match said {
                 Said::Ack(ack) => routes.tell(id.slot(), SlotMsg::Ack(id, ack)),
                 // Nobody supervises it.
-                Said::Hello | Said::Ready | Said::Exception(_) | Said::Watch => {}
+                Said::Hello | Said::Ready | Said::Exception(_) | Said::Watch | Said::Pong => {}
             }
         }
         route(&routes, id, digest.runs, digest.group_charge).await;

@@ -1,10 +1,9 @@
 //! What an operator reads at night: one event for every start, ready, exception, exit, decision and stop, with fields to
 //! search by. Nothing is installed to print them: that is the program's business.
 
-use std::time::Duration;
-
 use tracing::{error, info, warn};
 
+use super::observe::Beat;
 use crate::identity::MemberId;
 use crate::supervision::{
     Conclusion, Decision, Directive, Exception, LinkError, Operation, OperationId, Outcome, Record, Urgency, Verdict,
@@ -73,9 +72,12 @@ pub(crate) fn abandoned(id: MemberId, pid: Option<u32>) {
     error!(%slot, incarnation, pid, "member was killed and does not go: nobody waits for it any more");
 }
 
-pub(crate) fn unresponsive(id: MemberId, pid: Option<u32>, span: Duration) {
+pub(crate) fn beat(id: MemberId, pid: Option<u32>, beat: Beat) {
     let (slot, incarnation) = (id.slot(), id.incarnation().get());
-    warn!(%slot, incarnation, pid, silent = ?span, "member unresponsive");
+    match beat {
+        Beat::Silent(span) => warn!(%slot, incarnation, pid, silent = ?span, "member unresponsive"),
+        Beat::Heard => info!(%slot, incarnation, pid, "member responsive again"),
+    }
 }
 
 pub(crate) fn operation(id: OperationId, operation: &Operation) {

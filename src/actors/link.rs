@@ -120,7 +120,7 @@ impl Listening {
                 let permit = reports.clone().acquire_owned().await.ok();
                 let _ = self.process.cast(ProcessMsg::Said(said, permit));
             }
-            Said::Hello | Said::Ready | Said::Watch => {
+            Said::Hello | Said::Ready | Said::Watch | Said::Pong => {
                 let _ = self.process.cast(ProcessMsg::Said(said, None));
             }
         }

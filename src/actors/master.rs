@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ractor::{ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use tokio::sync::{oneshot, watch};
@@ -13,13 +13,14 @@ use super::desk::{Desk, DeskActor, DeskArguments};
 use super::journal;
 use super::messages::{MasterMsg, SlotMsg};
 use super::notice::SharedBoard;
-use super::observe::Observe;
+use super::observe::{Beat, Observe};
 use super::operations::Operations;
 use super::perform::perform;
 use super::routes::Routes;
 use super::slot::{SlotActor, SlotArguments};
+use super::timer;
 use crate::identity::{MemberId, Role, Slot};
-use crate::process::{ProcessBackend, clock};
+use crate::process::ProcessBackend;
 use crate::supervision::{Action, Dice, Event, Moment, Outcome, Plan, Reason, Recorder, Supervisor, Verdict};
 use crate::transport::Growth;
 
@@ -101,7 +102,7 @@ impl Master {
         routes.tell_all(|_| SlotMsg::Routes(routes.clone()));
         routes.tell(Slot::master(), SlotMsg::Routes(routes.clone()));
         let timer = watch::Sender::new(None);
-        tokio::spawn(ring(timer.subscribe(), myself.clone()));
+        tokio::spawn(timer::ring(timer.subscribe(), myself.clone()));
         let finished = Some(finished);
         let supervisor = Supervisor::new(plan, seed);
         let recorder = Recorder::new(&supervisor);
@@ -151,6 +152,7 @@ impl Master {
                 state.observers.iter().for_each(|observer| observer.started(state.now(), id, pid));
                 state.publish(&myself);
             }
+            MasterMsg::Beat(id, beat) => state.beat(id, beat, &myself),
             MasterMsg::Watch(id) => {
                 let mut board = state.board.lock();
                 board.watch(id);
@@ -191,10 +193,10 @@ impl MasterState {
                 journal::exception(*id, board.pid(*id), exception);
                 board.exception(*id);
             }
-            Event::Unresponsive(id, span) => journal::unresponsive(*id, board.pid(*id), *span),
             Event::Operate(id, operation) => journal::operation(*id, operation),
             Event::LinkLost(id, error) => journal::link_lost(*id, board.pid(*id), error),
-            Event::Exited(..) | Event::Boot | Event::Stop(_) | Event::DeadlinePassed => {}
+            // Told with what follows.
+            Event::Unresponsive(..) | Event::Exited(..) | Event::Boot | Event::Stop(_) | Event::DeadlinePassed => {}
         }
     }
 
@@ -214,8 +216,8 @@ impl MasterState {
                 self.finish(outcome, myself);
             }
         }
-        let due = self.supervisor.deadline().and_then(|due| instant(self.board.started(), due));
-        arm(&self.timer, due, matches!(event, Event::DeadlinePassed));
+        let due = self.supervisor.deadline().and_then(|due| timer::instant(self.board.started(), due));
+        timer::arm(&self.timer, due, matches!(event, Event::DeadlinePassed));
         for slot in touched {
             self.board.lock().update(slot, &self.supervisor);
         }
@@ -225,6 +227,20 @@ impl MasterState {
             if let Action::Conclude(id, conclusion) = action {
                 self.operations.conclude(id, conclusion);
             }
+        }
+        self.publish(myself);
+    }
+
+    /// A member has become unresponsive, or is heard again. Nothing follows that would have to be decided.
+    fn beat(&mut self, id: MemberId, beat: Beat, myself: &ActorRef<MasterMsg>) {
+        let mut board = self.board.lock();
+        let is_news = board.beat(id, beat, &self.supervisor);
+        let pid = board.pid(id);
+        drop(board);
+        if is_news {
+            journal::beat(id, pid, beat);
+            let now = self.now();
+            self.observers.iter().for_each(|observer| observer.beat(now, id, beat));
         }
         self.publish(myself);
     }
@@ -281,11 +297,6 @@ impl MasterState {
     }
 }
 
-/// When that is by the clock. `None`: never, since the clock does not go that far.
-fn instant(started: Instant, due: Moment) -> Option<Instant> {
-    started.checked_add(due.since_start())
-}
-
 fn member(event: &Event) -> Option<MemberId> {
     match event {
         Event::Ready(id)
@@ -294,75 +305,5 @@ fn member(event: &Event) -> Option<MemberId> {
         | Event::LinkLost(id, _)
         | Event::Exited(id, _) => Some(*id),
         Event::Boot | Event::Operate(..) | Event::Stop(_) | Event::DeadlinePassed => None,
-    }
-}
-
-/// A timer rings to the millisecond. Where it rings this much too late the master has been stopped, or starved.
-const LATE: Duration = Duration::from_millis(20);
-
-/// Enough to read what lies in the links, and little for those who are overdue anyway.
-const CATCH_UP: Duration = Duration::from_millis(20);
-
-/// Tells the timer what is due next. One that has just rung waits to be told, also of the same moment: then not all that was
-/// due has been seen to.
-fn arm(timer: &watch::Sender<Option<Instant>>, due: Option<Instant>, has_rung: bool) {
-    timer.send_if_modified(|armed| std::mem::replace(armed, due) != due || has_rung);
-}
-
-/// The one timer: rings when the moment that was asked for is here.
-async fn ring(mut armed: watch::Receiver<Option<Instant>>, master: ActorRef<MasterMsg>) {
-    loop {
-        let due = *armed.borrow_and_update();
-        let passed = async {
-            match due {
-                Some(due) => {
-                    tokio::time::sleep_until(due.into()).await;
-                    // What would have been in time lies unread in the links. Once read it may move the deadline, and
-                    // this begins again.
-                    if clock::now().saturating_duration_since(due) > LATE {
-                        tokio::time::sleep(CATCH_UP).await;
-                    }
-                }
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            changed = armed.changed() => if changed.is_err() { return },
-            () = passed => {
-                if master.cast(MasterMsg::DeadlinePassed).is_err() {
-                    return;
-                }
-                // Until the core has been told, it asks for the same moment.
-                if armed.changed().await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timer_that_has_rung_rings_again_for_what_is_still_due() {
-        let timer = watch::Sender::new(None);
-        let mut ringing = timer.subscribe();
-        let due = Some(clock::now());
-        for (has_rung, is_told) in [(false, true), (false, false), (true, true)] {
-            arm(&timer, due, has_rung);
-            assert_eq!(ringing.has_changed().expect("the timer is there"), is_told, "has rung: {has_rung}");
-            assert_eq!(*ringing.borrow_and_update(), due);
-        }
-    }
-
-    #[test]
-    fn a_deadline_that_never_comes_is_none() {
-        let started = clock::now();
-        assert_eq!(instant(started, Moment::START + Duration::MAX), None);
-        let later = Duration::from_secs(60);
-        assert_eq!(instant(started, Moment::START + later), Some(started + later));
     }
 }

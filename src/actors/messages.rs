@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::io::DuplexStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::observe::Beat;
 use super::routes::Routes;
 use crate::identity::MemberId;
 use crate::process::{ExitRecord, ProcessControl, SpawnError, Spawned};
@@ -28,6 +29,8 @@ pub(crate) enum MasterMsg {
     Look(Look),
     /// A process exists.
     Started(MemberId, u32),
+    /// A member has become unresponsive, or is heard again.
+    Beat(MemberId, Beat),
     /// A member wants to be told who is who.
     Watch(MemberId),
     /// From the master to itself, behind what has come meanwhile: time to tell those who watch.
@@ -103,6 +106,8 @@ pub(crate) enum ProcessMsg {
     Order(Order),
     /// The same: a role has grown.
     Growth(Growth),
+    /// A round of its pulse has ended, so much later than it should have.
+    Round(Duration),
     /// End it, with its descendants.
     Kill,
 }

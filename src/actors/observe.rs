@@ -1,7 +1,18 @@
 //! Those who are told of every step of the core, as it is taken: what is recorded, streamed and traced of a cluster.
 
+use std::time::Duration;
+
 use crate::identity::MemberId;
 use crate::supervision::{Action, Event, Moment, Supervisor};
+
+/// What heartbeats say of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beat {
+    /// It has become unresponsive: it has been silent for this long, of time that counts.
+    Silent(Duration),
+    /// It is heard again.
+    Heard,
+}
 
 /// Is told what the core was told and what it answered. Called in the master's loop: it takes note and returns.
 pub(crate) trait Observe: Send + Sync + 'static {
@@ -10,4 +21,7 @@ pub(crate) trait Observe: Send + Sync + 'static {
 
     /// A process exists, and has this number in the operating system.
     fn started(&self, now: Moment, id: MemberId, pid: u32);
+
+    /// A member that serves has become unresponsive, or is heard again. The core is told when it has been so for too long.
+    fn beat(&self, now: Moment, id: MemberId, beat: Beat);
 }

@@ -42,7 +42,7 @@ pub(crate) fn perform(action: Action, routes: &Routes, board: &mut Board) -> Opt
             journal::record(&record, board.pid(record.member));
             board.record(&record);
         }
-        Action::Finish(outcome) => return Some(outcome),
+        Action::Finish(outcome) => return Some(*outcome),
     }
     None
 }

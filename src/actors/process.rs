@@ -2,6 +2,7 @@
 //! how the death is heard: as the supervision event that carries the record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{ActorProcessingErr, ActorRef};
 
@@ -9,11 +10,13 @@ use super::blueprint::Blueprint;
 use super::facts;
 use super::link::Listening;
 use super::messages::{Linked, MasterMsg, ProcessDown, ProcessMsg, SlotMsg};
+use super::observe::Beat;
+use super::pulse::{Finding, Pulse};
 use super::routes::Routes;
 use crate::identity::MemberId;
 use crate::process::{ProcessBackend, ProcessControl, SpawnError, Spawned};
 use crate::supervision::{Dice, Event, Exception, Exit, LinkError};
-use crate::transport::{Books, Line, Order, Said, Session};
+use crate::transport::{Books, Kind, Line, Order, Said, Session, put_bare};
 
 pub(crate) struct ProcessActor;
 
@@ -30,6 +33,10 @@ pub(crate) struct Nest {
 pub(crate) struct ProcessState {
     nest: Nest,
     line: Arc<Line>,
+    books: Arc<Books>,
+    /// `None`: it is not asked whether it is there. Its role does not want it, or it is not ready, or it is to leave: then
+    /// it has a deadline for what it does.
+    pulse: Option<Pulse>,
     /// `None`: it does not exist yet.
     control: Option<Arc<dyn ProcessControl>>,
     /// To be killed as soon as it exists.
@@ -69,8 +76,8 @@ impl ProcessActor {
             // Whoever asked has failed: dropped, it is ended.
             let _ = myself.cast(ProcessMsg::Spawned(result));
         });
-        let line = Arc::new(Line::default());
-        Ok(ProcessState { nest, line, control: None, doomed: false, reported: None, exit: None })
+        let (line, books) = Default::default();
+        Ok(ProcessState { nest, line, books, pulse: None, control: None, doomed: false, reported: None, exit: None })
     }
 
     async fn handle(
@@ -86,7 +93,17 @@ impl ProcessActor {
                 let id = state.nest.id;
                 match said {
                     Said::Hello | Said::Ack(_) => {}
-                    Said::Ready => state.nest.report(Event::Ready(id), permit),
+                    Said::Ready => {
+                        let heartbeat = state.nest.blueprint.heartbeat(id.role());
+                        state.pulse = heartbeat.map(|heartbeat| Pulse::begin(heartbeat, myself));
+                        state.nest.report(Event::Ready(id), permit);
+                    }
+                    Said::Pong => {
+                        // Of one that has been told to leave meanwhile, nobody wants to know.
+                        if state.pulse.as_mut().is_some_and(Pulse::answered) {
+                            state.nest.tell(MasterMsg::Beat(id, Beat::Heard));
+                        }
+                    }
                     Said::Watch => state.nest.tell(MasterMsg::Watch(id)),
                     Said::Exception(report) => {
                         let exception = facts::exception(&report);
@@ -99,6 +116,7 @@ impl ProcessActor {
             }
             ProcessMsg::LinkLost(error) => {
                 state.line.close();
+                state.pulse = None;
                 state.nest.report(Event::LinkLost(state.nest.id, error), None);
             }
             ProcessMsg::Ended(record) => {
@@ -107,12 +125,22 @@ impl ProcessActor {
             }
             // As many as exceptions were reported: a member that does not read may report for ever.
             ProcessMsg::Order(Order::Stay) => state.line.stay(),
-            ProcessMsg::Order(order) => state.line.control(|out| order.put(out)),
+            ProcessMsg::Order(order) => {
+                match order {
+                    Order::Drain(_) | Order::Stop(_) => state.pulse = None,
+                    Order::ClusterReady | Order::Stay => {}
+                }
+                state.line.control(|out| order.put(out));
+            }
             ProcessMsg::Growth(growth) => state.line.control(|out| growth.put(out)),
-            ProcessMsg::Kill => match &state.control {
-                Some(control) => control.kill(),
-                None => state.doomed = true,
-            },
+            ProcessMsg::Round(late) => state.round(late),
+            ProcessMsg::Kill => {
+                state.pulse = None;
+                match &state.control {
+                    Some(control) => control.kill(),
+                    None => state.doomed = true,
+                }
+            }
         }
         Ok(())
     }
@@ -126,7 +154,7 @@ impl ProcessState {
         if self.doomed {
             control.kill();
         }
-        let books = Arc::new(Books::default());
+        let books = self.books.clone();
         let Nest { id, blueprint, routes, dice, .. } = &self.nest;
         self.nest.tell(MasterMsg::Started(*id, pid));
         let linked = Linked { id: *id, line: self.line.clone(), books: books.clone(), control: control.clone() };
@@ -146,6 +174,22 @@ impl ProcessState {
             drop(descriptors);
         });
         self.control = Some(control);
+    }
+
+    /// A round of its pulse has ended.
+    fn round(&mut self, late: Duration) {
+        let id = self.nest.id;
+        let findings = self.pulse.as_mut().map(|pulse| pulse.round(late)).unwrap_or_default();
+        for finding in findings {
+            match finding {
+                Finding::Ask => {
+                    self.books.ask();
+                    self.line.control(|out| put_bare(Kind::Ping, out));
+                }
+                Finding::Silent(span) => self.nest.tell(MasterMsg::Beat(id, Beat::Silent(span))),
+                Finding::Overdue(span) => self.nest.report(Event::Unresponsive(id, span), None),
+            }
+        }
     }
 
     /// The end of the process is the end of its actor: a failure, unless it was a clean one.

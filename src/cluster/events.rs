@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::end::ClusterError;
 use super::handle::Stage;
-use crate::actors::Observe;
+use crate::actors::{Beat, Observe};
 use crate::identity::{MemberId, Slot};
 use crate::supervision::{
     Action, Cause, Conclusion, Decision, Event, Exception, Moment, OperationId, Seat, Supervisor,
@@ -46,6 +46,19 @@ pub enum ClusterEvent {
         exception: Exception,
         /// What follows. `None`: nothing, it was on its way out already.
         decision: Option<Decision>,
+    },
+    /// A member that serves does not answer its [heartbeats](crate::Heartbeat) any more. What follows, should it last too
+    /// long, is told as [`Decided`](ClusterEvent::Decided).
+    Unresponsive {
+        /// Who.
+        member: MemberId,
+        /// For how long it has not.
+        silent: Duration,
+    },
+    /// A member that was unresponsive answers again.
+    Responsive {
+        /// Who.
+        member: MemberId,
     },
     /// A process has ended. Each is told once.
     Exited {
@@ -100,6 +113,8 @@ impl fmt::Display for ClusterEvent {
             ClusterEvent::Exception { member, exception, decision: None } => {
                 write!(f, "{member} exception: {exception}")
             }
+            ClusterEvent::Unresponsive { member, silent } => write!(f, "{member} unresponsive for {silent:?}"),
+            ClusterEvent::Responsive { member } => write!(f, "{member} responsive again"),
             ClusterEvent::Exited { member, cause, decision } | ClusterEvent::Decided { member, cause, decision } => {
                 write!(f, "{member} {cause} -> {decision}")
             }
@@ -290,6 +305,13 @@ impl Observe for Herald {
 
     fn started(&self, _: Moment, member: MemberId, pid: u32) {
         self.tell(ClusterEvent::Started { member, pid });
+    }
+
+    fn beat(&self, _: Moment, member: MemberId, beat: Beat) {
+        self.tell(match beat {
+            Beat::Silent(silent) => ClusterEvent::Unresponsive { member, silent },
+            Beat::Heard => ClusterEvent::Responsive { member },
+        });
     }
 }
 

@@ -66,6 +66,16 @@ pub enum PlanError {
     /// Two listeners have the same name, or there are more than 64.
     #[error("listeners: {0}")]
     Listeners(String),
+    /// The settings of a heartbeat do not fit together.
+    #[error("{setting} of the heartbeat of role {role}: {why}")]
+    Heartbeat {
+        /// Which role.
+        role: String,
+        /// Which setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The settings of a strategy do not fit together.
     #[error("{setting} of the strategy of role {role}: {why}")]
     Strategy {

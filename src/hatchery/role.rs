@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::actors::Heartbeat;
 use crate::identity::Role;
 use crate::process::{Executable, contain};
 use crate::supervision::{
@@ -19,6 +20,7 @@ pub struct RoleSettings {
     pub(crate) ready_timeout: Duration,
     pub(crate) stop_timeout: Duration,
     pub(crate) give_up_after: Duration,
+    pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) strategy: Choice,
     pub(crate) environment: Vec<(OsString, Option<OsString>)>,
     pub(crate) executable: Executable,
@@ -45,6 +47,7 @@ impl RoleSettings {
             ready_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(5),
             give_up_after: Duration::from_secs(60),
+            heartbeat: None,
             strategy: Choice::BuiltIn(if is_agent { OneForOne::agent() } else { OneForOne::worker() }),
             environment: Vec::new(),
             executable: Executable::Running,
@@ -87,6 +90,17 @@ impl RoleSettings {
     /// less than a second does not count; whoever is starting when the time is over still has a chance. Default 60 s.
     pub fn give_up_after(&mut self, span: Duration) -> &mut Self {
         self.give_up_after = span;
+        self
+    }
+
+    /// Has the members asked whether their runtime turns over, and replaced when it does not. Default `None`: nobody is
+    /// asked, and a member that is stuck keeps its slot. A second is a good interval for those who serve a port; see
+    /// [`Heartbeat`] for what is noticed and what is not.
+    ///
+    /// A member may block for as long as the timeout of this; one that is meant to block longer does it in
+    /// `spawn_blocking`. Whoever works with a debugger has more peace without it.
+    pub fn heartbeat(&mut self, heartbeat: impl Into<Option<Heartbeat>>) -> &mut Self {
+        self.heartbeat = heartbeat.into();
         self
     }
 
@@ -252,6 +266,7 @@ impl fmt::Debug for RoleSettings {
             .field("ready_timeout", &self.ready_timeout)
             .field("stop_timeout", &self.stop_timeout)
             .field("give_up_after", &self.give_up_after)
+            .field("heartbeat", &self.heartbeat)
             .finish_non_exhaustive()
     }
 }

@@ -216,7 +216,7 @@ fn fit_for_threads(roles: &[Settled], adopt: bool) -> Result<(), PlanError> {
 impl Settled {
     fn check(&self) -> Result<(), PlanError> {
         let role = || self.role.name().to_owned();
-        let RoleSettings { count, ready_timeout, stop_timeout, give_up_after, .. } = self.settings;
+        let RoleSettings { count, ready_timeout, stop_timeout, give_up_after, heartbeat, .. } = self.settings;
         let strategy = match &self.settings.strategy {
             Choice::BuiltIn(strategy) => strategy.times(),
             // What it answers may be any time: the core knows those that never come.
@@ -239,8 +239,14 @@ impl Settled {
         }
         let patience =
             [("ready_timeout", ready_timeout), ("stop_timeout", stop_timeout), ("give_up_after", give_up_after)];
-        for (setting, value) in patience.into_iter().chain(strategy) {
+        let beats = heartbeat.map(|beat| {
+            [("the interval of the heartbeat", beat.interval), ("the timeout of the heartbeat", beat.timeout)]
+        });
+        for (setting, value) in patience.into_iter().chain(beats.into_iter().flatten()).chain(strategy) {
             time(&format!("{setting} of role {}", self.role), value)?;
+        }
+        if let Some(Err((setting, why))) = heartbeat.map(|heartbeat| heartbeat.check()) {
+            return Err(PlanError::Heartbeat { role: role(), setting, why });
         }
         let RoleSettings { runtime_threads, oom_score, .. } = self.settings;
         let setting = |name: &str| format!("{name} of role {}", self.role);
@@ -266,8 +272,8 @@ impl Settled {
     }
 
     pub(super) fn blueprint(self) -> RoleBlueprint {
-        let RoleSettings { executable, environment, .. } = self.settings;
-        RoleBlueprint { role: self.role, executable, environment }
+        let RoleSettings { executable, environment, heartbeat, .. } = self.settings;
+        RoleBlueprint { role: self.role, executable, environment, heartbeat }
     }
 
     pub(super) fn inside(&self) -> RoleInside {
@@ -300,6 +306,7 @@ fn number(
 mod tests {
     use super::*;
     use crate::Context;
+    use crate::Heartbeat;
     use crate::Slot;
     use crate::supervision::{
         Answer, Backoff, Dice, Directive, Exit, Fact, Intensity, OnException, OneForAll, OneForOne, RestForOne,
@@ -316,6 +323,12 @@ mod tests {
 
     fn complaint(plan: Hatchery) -> String {
         plan.settle().err().map(|error| error.to_string()).unwrap_or_else(|| "none".into())
+    }
+
+    fn beating(heartbeat: Heartbeat) -> Hatchery {
+        plan().tune("worker", move |worker| {
+            worker.heartbeat(heartbeat);
+        })
     }
 
     #[test]
@@ -412,6 +425,23 @@ mod tests {
                     agent.probe(Backoff::doubling(secs(1), Duration::MAX));
                 }),
                 "the max of probe of role agent",
+            ),
+            (beating(Heartbeat::default()), "none"),
+            (beating(Heartbeat::every(secs(1)).missed(30)), "none"),
+            (beating(Heartbeat::every(Duration::ZERO)), "the interval of the heartbeat of role worker is 0 s"),
+            (beating(Heartbeat::default().timeout(Duration::MAX)), "the timeout of the heartbeat of role worker"),
+            (
+                beating(Heartbeat::every(Duration::from_millis(9))),
+                "interval of the heartbeat of role worker: 9ms is shorter than 10ms",
+            ),
+            (beating(Heartbeat::default().missed(0)), "missed of the heartbeat of role worker: 0 is not 1 to 1000"),
+            (
+                beating(Heartbeat::default().missed(31)),
+                "timeout of the heartbeat of role worker: 30s is shorter than 31 intervals of 1s",
+            ),
+            (
+                beating(Heartbeat::default().missed(1).timeout(secs(1))),
+                "timeout of the heartbeat of role worker: 1s is shorter than 2 intervals of 1s",
             ),
             (plan().in_threads(), "none"),
             (

@@ -111,12 +111,13 @@ impl Ear<'_> {
                 }
             }
             Kind::Growth => member.directory.grow(Growth::read(&header)?),
+            Kind::Ping => member.pinged.notify_one(),
             Kind::ClusterReady | Kind::Stay | Kind::Drain | Kind::Stop => {
                 if let Some(order) = Order::read(&header) {
                     member.tell(Event::Order(order));
                 }
             }
-            Kind::Hello | Kind::Ready | Kind::Exception | Kind::Ack | Kind::Watch => {
+            Kind::Hello | Kind::Ready | Kind::Exception | Kind::Ack | Kind::Watch | Kind::Pong => {
                 return Err(WireError::WrongState(header.kind));
             }
         }

@@ -59,11 +59,21 @@ pub(crate) async fn live(
         pending: Pending::default(),
     };
     let course = member.spawner.spawn(course.run(events));
-    perform(&member, role.run.clone(), inside, cancelled).await;
-    let code = course.await.unwrap_or(EXCEPTION);
-    // What was said last is still on its way out. A master that is alive takes it at once; an answer waits for its
-    // caller, who may be stopped.
-    let _ = tokio::time::timeout(LAST_WORDS, member.busy.answered()).await;
+    let lived = async {
+        perform(&member, role.run.clone(), inside, cancelled).await;
+        let code = course.await.unwrap_or(EXCEPTION);
+        // What was said last is still on its way out. A master that is alive takes it at once; an answer waits for its
+        // caller, who may be stopped.
+        let _ = tokio::time::timeout(LAST_WORDS, member.busy.answered()).await;
+        code
+    };
+    // In the one task with the role function. The link may be read by another thread of the runtime, which would answer
+    // while this one is stuck.
+    let code = tokio::select! {
+        biased;
+        never = member.answer_pings() => match never {},
+        code = lived => code,
+    };
     member.line.close();
     let _ = tokio::time::timeout(LAST_WORDS, written).await;
     code

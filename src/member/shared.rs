@@ -1,11 +1,12 @@
 //! What all parts of a member hold: who it is, the way to its master, and what has been registered.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::Span;
 
 use super::busy::Busy;
@@ -43,6 +44,8 @@ pub(crate) struct Member {
     pub(crate) busy: Busy,
     pub(crate) cluster_ready: watch::Sender<bool>,
     pub(crate) stopping: watch::Sender<bool>,
+    /// The master asks whether it is there. Asked again before it has answered, it answers once.
+    pub(crate) pinged: Notify,
     pub(crate) roster: watch::Sender<Option<Roster>>,
     pub(crate) span: Span,
     pub(crate) spawner: Spawner,
@@ -77,6 +80,7 @@ impl Member {
             busy: Busy::default(),
             cluster_ready: watch::Sender::new(false),
             stopping: watch::Sender::new(false),
+            pinged: Notify::new(),
             roster: watch::Sender::new(None),
             span: tracing::info_span!("member", id = %id),
             spawner: spawner.into(),
@@ -141,6 +145,15 @@ impl Member {
     pub(crate) fn watch(&self) {
         if !self.watching.swap(true, Ordering::Relaxed) {
             self.line.control(|out| put_bare(Kind::Watch, out));
+        }
+    }
+
+    /// Says that it is there, each time that the master asks. To be run where the role function is: what does not come to
+    /// this is not there.
+    pub(crate) async fn answer_pings(&self) -> Infallible {
+        loop {
+            self.pinged.notified().await;
+            self.line.control(|out| put_bare(Kind::Pong, out));
         }
     }
 

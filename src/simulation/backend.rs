@@ -123,6 +123,7 @@ fn foretold(world: &World, spec: &SpawnSpec) -> Result<Start, SpawnError> {
             | Fault::ReportException
             | Fault::Hang
             | Fault::BusyLoop
+            | Fault::Block(_)
             | Fault::Stop
             | Fault::Continue
             | Fault::IgnoreTerm

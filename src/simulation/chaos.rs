@@ -32,6 +32,8 @@ enum Kind {
     SpawnError,
     Stubbornness,
     Suspension,
+    Block,
+    Hang,
 }
 
 impl Chaos {
@@ -105,9 +107,20 @@ impl Chaos {
         self.rate(Kind::Suspension, rate)
     }
 
-    /// Something of everything, so often: a share of `rate` for each kind.
+    /// A member's runtime is blocked, for up to 20 s.
+    pub fn blocks_per_hour(self, rate: f64) -> Chaos {
+        self.rate(Kind::Block, rate)
+    }
+
+    /// A member's runtime hangs, or is busy, for ever.
+    pub fn hangs_per_hour(self, rate: f64) -> Chaos {
+        self.rate(Kind::Hang, rate)
+    }
+
+    /// Something of everything that a cluster gets over as it is, so often: a share of `rate` for each kind. Not among it are
+    /// hangs, which nobody notices without [heartbeats](crate::Heartbeat), and suspensions.
     pub fn of_all_kinds(rate: f64) -> Chaos {
-        const KINDS: [Kind; 11] = [
+        const KINDS: [Kind; 12] = [
             Kind::Crash,
             Kind::Panic,
             Kind::Exception,
@@ -119,6 +132,7 @@ impl Chaos {
             Kind::SlowBoot,
             Kind::SpawnError,
             Kind::Stubbornness,
+            Kind::Block,
         ];
         KINDS.into_iter().fold(Chaos::new(), |chaos, kind| chaos.rate(kind, rate / KINDS.len() as f64))
     }
@@ -199,6 +213,8 @@ impl Source {
             Kind::SpawnError => Fault::SpawnError([EAGAIN, ENOMEM, EMFILE][self.dice.below(3)]),
             Kind::Stubbornness => Fault::IgnoreTerm,
             Kind::Suspension => Fault::ClockJump(self.up_to(secs(3600))),
+            Kind::Block => Fault::Block(self.up_to(secs(20))),
+            Kind::Hang => [Fault::Hang, Fault::BusyLoop][self.dice.below(2)],
         }
     }
 }

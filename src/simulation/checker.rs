@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::world::World;
-use crate::actors::Observe;
+use crate::actors::{Beat, Observe};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 use crate::supervision::{Action, Cause, Decision, Directive, Event, Moment, OperationId, Plan, Supervisor, Verdict};
 
@@ -77,6 +77,8 @@ impl Observe for Witness {
     }
 
     fn started(&self, _: Moment, _: MemberId, _: u32) {}
+
+    fn beat(&self, _: Moment, _: MemberId, _: Beat) {}
 }
 
 impl Books {

@@ -25,10 +25,15 @@ pub enum Fault {
     Panic,
     /// Code of the member reports an exception.
     ReportException,
-    /// The member's runtime waits for something for ever: nothing of it runs.
+    /// The member's runtime waits for something for ever: nothing of it runs. Noticed by
+    /// [heartbeats](crate::Heartbeat) alone.
     Hang,
-    /// The member's runtime is busy for ever: nothing else of it runs.
+    /// The member's runtime is busy for ever: nothing else of it runs. To everybody else the same as a hang, since a
+    /// simulation has no processor to take from others.
     BusyLoop,
+    /// The member's runtime is blocked for this long: nothing of it runs, and then it goes on. Without effect on one that
+    /// stands still already.
+    Block(Duration),
     /// The process is stopped by SIGSTOP.
     Stop,
     /// A stopped process goes on.
@@ -63,6 +68,7 @@ impl fmt::Display for Fault {
             Fault::ReportException => f.write_str("reports an exception"),
             Fault::Hang => f.write_str("hangs"),
             Fault::BusyLoop => f.write_str("is busy for ever"),
+            Fault::Block(span) => write!(f, "is blocked for {span:?}"),
             Fault::Stop => f.write_str("is stopped"),
             Fault::Continue => f.write_str("goes on"),
             Fault::IgnoreTerm => f.write_str("will not go when it is asked to"),
@@ -225,6 +231,14 @@ fn strike(world: &Arc<World>, process: &Arc<Process>, fault: Fault, injection: &
         Fault::Panic => process.border.raise(What::Panic, "a panic that was injected"),
         Fault::ReportException => process.border.raise(What::Reported, "an exception that was injected"),
         Fault::Hang | Fault::BusyLoop => process.hang(),
+        Fault::Block(span) => {
+            let took_effect = process.block();
+            if took_effect {
+                let process = process.clone();
+                world.after(span, move || process.unblock());
+            }
+            took_effect
+        }
         Fault::Stop => process.signal(STOP),
         Fault::Continue => process.signal(CONT),
         Fault::IgnoreTerm => process.stay(),

@@ -31,6 +31,8 @@ pub(super) struct Process {
     stopped: AtomicBool,
     /// Stuck: no signal mends that.
     stuck: AtomicBool,
+    /// Stuck for a while.
+    blocked: AtomicBool,
 }
 
 impl Process {
@@ -53,6 +55,7 @@ impl Process {
             stays: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
         })
     }
 
@@ -114,16 +117,37 @@ impl Process {
     }
 
     fn proceed(&self) -> bool {
-        if !self.stuck.load(Ordering::Relaxed) {
+        let was_stopped = self.stopped.swap(false, Ordering::Relaxed);
+        self.go_on();
+        was_stopped
+    }
+
+    /// It goes on, unless something else holds it.
+    fn go_on(&self) {
+        if ![&self.stopped, &self.stuck, &self.blocked].iter().any(|holds| holds.load(Ordering::Relaxed)) {
             self.border.resume();
         }
-        self.stopped.swap(false, Ordering::Relaxed)
     }
 
     /// Its runtime never comes back to any of its tasks.
     pub(super) fn hang(&self) -> bool {
         self.border.stand_still();
         !self.stuck.swap(true, Ordering::Relaxed)
+    }
+
+    /// Its runtime does not come back to its tasks until [`Process::unblock`]. `false`: it stands still already, and cannot
+    /// begin to.
+    pub(super) fn block(&self) -> bool {
+        if self.stopped.load(Ordering::Relaxed) || self.stuck.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.border.stand_still();
+        !self.blocked.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn unblock(&self) {
+        self.blocked.store(false, Ordering::Relaxed);
+        self.go_on();
     }
 
     /// Told to go, it will not.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use super::world::World;
-use crate::actors::Observe;
+use crate::actors::{Beat, Observe};
 use crate::identity::MemberId;
 use crate::supervision::{Action, Dice, Event, LinkError, Moment, Supervisor};
 
@@ -36,12 +36,15 @@ impl Observe for Rumour {
             0 => Event::Ready(*id),
             1 => Event::LinkLost(*id, LinkError::Closed),
             2 => Event::Exited(*id, exit.clone()),
+            3 => Event::Unresponsive(*id, Duration::from_secs(30)),
             _ => return,
         };
         world.after(Duration::from_millis(dice.below(5_000) as u64), move || tell(old));
     }
 
     fn started(&self, _: Moment, _: MemberId, _: u32) {}
+
+    fn beat(&self, _: Moment, _: MemberId, _: Beat) {}
 }
 
 impl fmt::Debug for Rumour {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::world::World;
-use crate::actors::Observe;
+use crate::actors::{Beat, Observe};
 use crate::identity::MemberId;
 use crate::supervision::{Action, Event, Moment, Supervisor};
 
@@ -106,6 +106,13 @@ impl Observe for Scribe {
 
     fn started(&self, _: Moment, id: MemberId, pid: u32) {
         self.0.say(format_args!("{id} has started as process {pid}"));
+    }
+
+    fn beat(&self, _: Moment, id: MemberId, beat: Beat) {
+        match beat {
+            Beat::Silent(span) => self.0.say(format_args!("{id} is unresponsive, silent for {span:?}")),
+            Beat::Heard => self.0.say(format_args!("{id} is responsive again")),
+        }
     }
 }
 

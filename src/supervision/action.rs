@@ -21,6 +21,10 @@ impl Actions {
         self.0.push(action);
     }
 
+    pub(super) fn record(&mut self, member: MemberId, cause: Cause, decision: Decision) {
+        self.push(Action::Record(Box::new(Record { member, cause, decision })));
+    }
+
     /// The actions, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Action> {
         self.0.iter()
@@ -73,9 +77,9 @@ pub enum Action {
     /// Tell whoever asked for it how this operation ended. Exactly one for each.
     Conclude(OperationId, Conclusion),
     /// Remember and tell what was decided, and why.
-    Record(Record),
+    Record(Box<Record>),
     /// All is over.
-    Finish(Outcome),
+    Finish(Box<Outcome>),
 }
 
 /// One decision and its cause. Every exit has exactly one.

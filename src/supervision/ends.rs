@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
+use super::action::{Action, Actions, Cause, Decision, Verdict};
 use super::answer::{Directive, Scope};
 use super::fact::{BootFailure, Exit, ExitStatus, Fact, LinkError};
 use super::moment::Moment;
@@ -10,7 +10,7 @@ use super::operation::OperationId;
 use super::restart_type::RestartType;
 use super::seat::{Departure, Errand, Killing, Place, Seat, Task};
 use super::supervisor::{At, Supervisor};
-use crate::identity::{MemberId, Slot};
+use crate::identity::MemberId;
 
 /// A process whose link is gone is usually on its way out: the news of its exit follows within a millisecond. One
 /// that has closed its link and lives on, without having been told to leave, is out of reach.
@@ -71,7 +71,7 @@ impl Supervisor {
             && let Some(departure) = self.change(at, now, |place| place.take_outgoing(id.incarnation()))
         {
             let decision = if stopping { Decision::Stopping } else { Decision::AlreadyReplaced };
-            out.push(Action::Record(Record { member: id, cause: departure.cause(exit), decision }));
+            out.record(id, departure.cause(exit), decision);
             self.attend(at, now, out);
             return;
         }
@@ -107,19 +107,19 @@ impl Supervisor {
             | Seat::Closed => return,
         };
         if stopping {
-            out.push(Action::Record(Record { member: id, cause, decision: Decision::Stopping }));
+            out.record(id, cause, Decision::Stopping);
             self.vacate(at, now, out);
         } else if self.phase.is_booting() && restart.is_none() {
-            out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
+            out.record(id, cause.clone(), Decision::StartFailed);
             self.vacate(at, now, out);
             self.begin_stop(Verdict::StartFailed(id, cause), now, out);
         } else if let Some(operation) = place.unwanted_by() {
-            out.push(Action::Record(Record { member: id, cause, decision: Decision::Operated(operation) }));
+            out.record(id, cause, Decision::Operated(operation));
             self.set_aside(at, now, out);
             self.attend(at, now, out);
         } else if let Some(first) = self.goes_along(at) {
             let is_asked_for = place.task.is_some() || place.scaled;
-            out.push(Action::Record(Record { member: id, cause, decision: Decision::Regrouped(first) }));
+            out.record(id, cause, Decision::Regrouped(first));
             match self.roles[at.0].restart_type {
                 Some(RestartType::Temporary) if !is_asked_for => self.vacate(at, now, out),
                 Some(RestartType::Temporary | RestartType::Transient | RestartType::Permanent) | None => {
@@ -127,7 +127,7 @@ impl Supervisor {
                 }
             }
         } else if let Some(operation) = recalled(place, id) {
-            out.push(Action::Record(Record { member: id, cause, decision: Decision::Operated(operation) }));
+            out.record(id, cause, Decision::Operated(operation));
             self.start(at, now, out);
         } else {
             let directive = match (restart, &cause) {
@@ -149,7 +149,7 @@ impl Supervisor {
             };
             let decision = Decision::Strategy(directive.clone());
             let was_not_ready = ready_for.is_none().then(|| cause.clone());
-            out.push(Action::Record(Record { member: id, cause, decision }));
+            out.record(id, cause, decision);
             self.follow_exit(at, id, directive, now, out);
             if let Some(cause) = was_not_ready {
                 self.will_not_be_ready(at, id, &cause, now, out);
@@ -186,12 +186,10 @@ impl Supervisor {
         }
     }
 
-    /// Something about `slot` is due: a boot that took too long, a departure, a restart.
-    pub(super) fn overdue(&mut self, slot: Slot, now: Moment, out: &mut Actions) {
-        let Some(at) = self.find(slot) else { return };
+    /// Something about a place is due: a boot that took too long, a departure, a restart.
+    pub(super) fn overdue(&mut self, at: At, now: Moment, out: &mut Actions) {
         let mut abandoned = Vec::new();
         let place = &mut self.roles[at.0].places[at.1];
-        // With the name that its role has in the plan.
         let slot = place.slot;
         for departure in place.outgoing.iter_mut().filter(|departure| departure.is_due(now)) {
             match departure.kill(Killing::Deserved, now) {

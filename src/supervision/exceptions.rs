@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
+use super::action::{Action, Actions, Cause, Decision, Verdict};
 use super::answer::{Directive, Scope};
 use super::fact::{Exception, ExceptionKind, Fact};
 use super::moment::Moment;
@@ -24,11 +24,7 @@ impl Supervisor {
             }
             // Its role's turn to stop comes: until then it is needed, and a successor would not be.
             Seat::Ready { incarnation, .. } if incarnation == id.incarnation() && self.phase.is_stopping() => {
-                out.push(Action::Record(Record {
-                    member: id,
-                    cause: Cause::Exception(exception),
-                    decision: Decision::Stopping,
-                }));
+                out.record(id, Cause::Exception(exception), Decision::Stopping);
                 out.push(Action::Stay(id));
             }
             // It says that it cannot do what it is for: nobody would call that a start.
@@ -38,17 +34,13 @@ impl Supervisor {
                     && exception.kind == ExceptionKind::Returned =>
             {
                 let cause = Cause::Exception(exception);
-                out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
+                out.record(id, cause.clone(), Decision::StartFailed);
                 self.begin_stop(Verdict::StartFailed(id, cause), now, out);
             }
             // Nor does it leave before those behind it in its group have.
             Seat::Ready { incarnation, .. } if incarnation == id.incarnation() && self.goes_along(at).is_some() => {
                 let first = self.goes_along(at).unwrap_or(id);
-                out.push(Action::Record(Record {
-                    member: id,
-                    cause: Cause::Exception(exception),
-                    decision: Decision::Regrouped(first),
-                }));
+                out.record(id, Cause::Exception(exception), Decision::Regrouped(first));
                 out.push(Action::Stay(id));
             }
             Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
@@ -77,7 +69,7 @@ impl Supervisor {
             Seat::Ready { .. } if self.phase.is_stopping() || self.goes_along(at).is_some() => {}
             Seat::Ready { incarnation, .. } if incarnation == id.incarnation() && self.phase.is_booting() => {
                 let cause = Cause::Unresponsive(span);
-                out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
+                out.record(id, cause.clone(), Decision::StartFailed);
                 self.begin_stop(Verdict::StartFailed(id, cause), now, out);
             }
             Seat::Ready { incarnation, since } if incarnation == id.incarnation() => {
@@ -122,7 +114,7 @@ impl Supervisor {
                 | Directive::Escalate(_) => false,
             };
         if is_false_start {
-            out.push(Action::Record(Record { member: id, cause: cause.clone(), decision: Decision::StartFailed }));
+            out.record(id, cause.clone(), Decision::StartFailed);
             return self.begin_stop(Verdict::StartFailed(id, cause), now, out);
         }
         let decision = Decision::Strategy(directive.clone());
@@ -138,7 +130,7 @@ impl Supervisor {
             | Cause::Unresponsive(_)
             | Cause::NobodyReady(_) => false,
         };
-        out.push(Action::Record(Record { member: id, cause: cause.clone(), decision }));
+        out.record(id, cause.clone(), decision);
         let patience = self.roles[at.0].plan.stop_timeout;
         match directive {
             Directive::Ignore if waits_for_a_word => out.push(Action::Stay(id)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{Action, Actions, Cause, Decision, Record, Verdict};
+use super::action::{Actions, Cause, Decision, Verdict};
 use super::answer::{Directive, Reason};
 use super::moment::Moment;
 use super::phases::Phase;
@@ -12,7 +12,7 @@ use super::seat::{Errand, Place, Seat};
 
 use super::supervisor::{At, Due, RoleState, Supervisor};
 use super::written;
-use crate::identity::{Incarnation, MemberId, Role};
+use crate::identity::{Incarnation, MemberId};
 
 /// Who was ready for less than this and died has served nobody. If every ready set the clock back, a member that dies
 /// right after each would keep a cluster alive that does nothing.
@@ -26,8 +26,8 @@ pub(super) enum Patience {
     /// Nobody has been of use since the last who was. At this moment that has lasted too long.
     Wearing { out_at: Moment },
     /// It has lasted too long. Those who were starting then are waited for: a boot may take longer than the patience. So
-    /// are those whose turn in the restart of a group was still to come. Whoever is started later is not, or there would
-    /// always be another.
+    /// are those whose turn in the restart of a group, or of an operator, was still to come. Whoever is started later is
+    /// not, or there would always be another.
     Out {
         #[serde(with = "written::members")]
         chances: Vec<MemberId>,
@@ -55,16 +55,15 @@ impl Supervisor {
 
     /// The patience with a role is at its end. Somebody may be ready by now: should they have been of use when they leave, all
     /// of it is there again.
-    pub(super) fn patience_due(&mut self, role: Role) {
-        let Some(position) = self.roles.iter().position(|state| state.plan.role == role) else { return };
-        let state = &mut self.roles[position];
+    pub(super) fn patience_due(&mut self, role: usize) {
+        let state = &mut self.roles[role];
         match &state.patience {
             Patience::Wearing { .. } => {
                 state.patience = Patience::Out { chances: state.places.iter().filter_map(Place::prospect).collect() };
             }
             Patience::Whole | Patience::Out { .. } => {}
         }
-        self.rearm(position);
+        self.rearm(role);
     }
 
     fn rearm(&mut self, role: usize) {
@@ -73,7 +72,7 @@ impl Supervisor {
             Patience::Whole | Patience::Out { .. } => None,
             Patience::Wearing { out_at } => Some(*out_at),
         };
-        self.deadlines.set(Due::Patience(state.plan.role), due);
+        self.deadlines.set(Due::patience(role), due);
     }
 
     /// A group begins again. Those whose turn was still to come have had their chance: else a role whose group never gets
@@ -97,11 +96,11 @@ impl Supervisor {
     pub(super) fn give_up(&mut self, role: usize, now: Moment, out: &mut Actions) {
         let state = &self.roles[role];
         if let Some(place) = state.places.first() {
-            out.push(Action::Record(Record {
-                member: place.slot.member(place.last.unwrap_or(Incarnation::FIRST)),
-                cause: Cause::NobodyReady(state.plan.give_up_after),
-                decision: Decision::GiveUp,
-            }));
+            out.record(
+                place.slot.member(place.last.unwrap_or(Incarnation::FIRST)),
+                Cause::NobodyReady(state.plan.give_up_after),
+                Decision::GiveUp,
+            );
         }
         let reason = state.nobody_ready();
         self.begin_stop(Verdict::GaveUp(reason), now, out);
@@ -165,6 +164,8 @@ impl Place {
     fn prospect(&self) -> Option<MemberId> {
         match &self.seat {
             Seat::Starting { incarnation, .. } => Some(self.slot.member(*incarnation)),
+            // Who leaves because the slot is to be empty has no successor to wait for.
+            Seat::Leaving { .. } if self.unwanted_by().is_some() => None,
             Seat::Unstarted | Seat::Leaving { errand: Errand::Group | Errand::Operator(_), .. } => {
                 Some(self.slot.member(self.next_incarnation()))
             }

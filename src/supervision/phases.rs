@@ -141,7 +141,7 @@ impl Supervisor {
         self.phase = Phase::Stopping(last, verdict);
         self.drop_operations(now, out);
         for role in 0..self.roles.len() {
-            self.deadlines.set(Due::Patience(self.roles[role].plan.role), None);
+            self.deadlines.set(Due::patience(role), None);
             for index in 0..self.roles[role].places.len() {
                 match self.roles[role].places[index].seat {
                     Seat::Unstarted | Seat::Waiting { .. } | Seat::Parked { .. } => {
@@ -190,7 +190,7 @@ impl Supervisor {
                     } else {
                         let verdict = verdict.clone();
                         let leftovers = std::mem::take(&mut self.leftovers);
-                        out.push(Action::Finish(Outcome { verdict, leftovers }));
+                        out.push(Action::Finish(Box::new(Outcome { verdict, leftovers })));
                         self.phase = Phase::Finished;
                     }
                 }

@@ -107,7 +107,7 @@ impl Recorder {
         for action in actions {
             match action {
                 Action::Record(record) => {
-                    let mut record = record.clone();
+                    let mut record = Record::clone(record);
                     record.cause = record.cause.without_stderr();
                     self.because(record.member.slot(), now, Because::Decided(record));
                 }

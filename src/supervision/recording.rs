@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Cause};
-use super::deadlines::{self, Deadlines};
+use super::deadlines::Deadlines;
 use super::dice::Dice;
 use super::event::Event;
 use super::history::History;
@@ -13,7 +13,7 @@ use super::moment::Moment;
 use super::phases::Phase;
 use super::plan::Plan;
 use super::regroup::Regroup;
-use super::supervisor::{Due, RoleState, Supervisor};
+use super::supervisor::{RoleState, Supervisor};
 use super::written;
 use crate::identity::{MemberId, Role, Slot};
 
@@ -216,8 +216,7 @@ impl Cause {
 struct Written {
     phase: Phase,
     roles: Vec<RoleState>,
-    #[serde(with = "deadlines::written")]
-    deadlines: Deadlines<Due>,
+    deadlines: Deadlines,
     #[serde(with = "written::members")]
     leftovers: Vec<MemberId>,
     stop_asked: Option<Moment>,

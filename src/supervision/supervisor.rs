@@ -26,15 +26,14 @@ use super::regroup::Regroup;
 use super::restart_type::RestartType;
 use super::seat::{Place, Seat};
 use super::view::{Around, View};
-use super::written;
-use crate::identity::{Incarnation, MemberId, Role, Slot};
+use crate::identity::{Incarnation, MemberId, Slot};
 
 /// The state of a cluster, and what follows from every fact about it.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     pub(super) phase: Phase,
     pub(super) roles: Vec<RoleState>,
-    pub(super) deadlines: Deadlines<Due>,
+    pub(super) deadlines: Deadlines,
     /// Processes that were killed and have not been heard to go.
     pub(super) leftovers: Vec<MemberId>,
     /// When somebody first asked for the stop that is under way.
@@ -45,12 +44,32 @@ pub struct Supervisor {
     pub(super) dice: Dice,
 }
 
-/// What a deadline is about.
+/// What a deadline is about: positions in the plan, which are a quarter of a name's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Due {
-    Place(#[serde(with = "written::slot")] Slot),
-    Patience(#[serde(with = "written::role")] Role),
+    Place(u8, u16),
+    Patience(u8),
     Regroup,
+}
+
+impl Due {
+    /// There are no more roles than ranks, and no more slots in one than a slot's number can count.
+    pub(super) fn place((role, index): At) -> Due {
+        Due::Place(role as u8, index as u16)
+    }
+
+    pub(super) fn patience(role: usize) -> Due {
+        Due::Patience(role as u8)
+    }
+
+    /// A row and a column of its own.
+    pub(super) fn cell(self) -> (usize, usize) {
+        match self {
+            Due::Regroup => (0, 0),
+            Due::Patience(role) => (1 + usize::from(role), 0),
+            Due::Place(role, index) => (1 + usize::from(role), 1 + usize::from(index)),
+        }
+    }
 }
 
 /// A role, its places and how many of them are of which kind.
@@ -148,8 +167,8 @@ impl Supervisor {
                 for _ in 0..self.deadlines.len() {
                     let Some(due) = self.deadlines.pop_due(now) else { break };
                     match due {
-                        Due::Place(slot) => self.overdue(slot, now, &mut out),
-                        Due::Patience(role) => self.patience_due(role),
+                        Due::Place(role, index) => self.overdue((role.into(), index.into()), now, &mut out),
+                        Due::Patience(role) => self.patience_due(role.into()),
                         // The group is seen to when all that is due has been.
                         Due::Regroup => {}
                     }
@@ -271,7 +290,7 @@ impl Supervisor {
 
     pub(super) fn reindex(&mut self, at: At) {
         let place = &self.roles[at.0].places[at.1];
-        self.deadlines.set(Due::Place(place.slot), place.deadline());
+        self.deadlines.set(Due::place(at), place.deadline());
     }
 
     pub(super) fn find(&self, slot: Slot) -> Option<At> {

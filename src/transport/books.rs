@@ -1,18 +1,21 @@
 //! What the master keeps for one member, changed by whoever reads its link and by those who send to it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::account::Account;
 use super::header::{Address, WireError};
 use crate::identity::MemberId;
 
-/// The credit that a member has used and not got back, and the calls that it was given: what its reader checks and those
-/// who send to it change.
+/// The credit that a member has used and not got back, the calls that it was given, and whether it owes a sign of life: what
+/// its reader checks and those who send to it change.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     debts: Mutex<HashMap<Account, u32>>,
     calls: Mutex<OpenCalls>,
+    /// It has been asked whether it is there, and has not answered. Not more than one question is under way.
+    asked: AtomicBool,
 }
 
 impl Books {
@@ -22,6 +25,16 @@ impl Books {
 
     fn debts(&self) -> MutexGuard<'_, HashMap<Account, u32>> {
         self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The member is about to be asked whether it is there.
+    pub(crate) fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+    }
+
+    /// It answers. `false`: to nothing that it was asked.
+    pub(super) fn take_asked(&self) -> bool {
+        self.asked.swap(false, Ordering::AcqRel)
     }
 
     /// Credit goes back to the member.

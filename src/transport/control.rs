@@ -203,9 +203,11 @@ impl Order {
             | Kind::Exception
             | Kind::Ack
             | Kind::Watch
+            | Kind::Pong
             | Kind::Credit
             | Kind::Roster
             | Kind::Growth
+            | Kind::Ping
             | Kind::Message
             | Kind::Call
             | Kind::Reply

@@ -26,6 +26,7 @@ pub(crate) enum Kind {
     Exception = 3,
     Ack = 4,
     Watch = 5,
+    Pong = 6,
     // From the master to a member.
     ClusterReady = 17,
     Stay = 18,
@@ -34,6 +35,7 @@ pub(crate) enum Kind {
     Credit = 21,
     Roster = 22,
     Growth = 23,
+    Ping = 24,
     // Between members.
     Message = 33,
     Call = 34,
@@ -57,6 +59,7 @@ impl Kind {
             3 => Kind::Exception,
             4 => Kind::Ack,
             5 => Kind::Watch,
+            6 => Kind::Pong,
             17 => Kind::ClusterReady,
             18 => Kind::Stay,
             19 => Kind::Drain,
@@ -64,6 +67,7 @@ impl Kind {
             21 => Kind::Credit,
             22 => Kind::Roster,
             23 => Kind::Growth,
+            24 => Kind::Ping,
             33 => Kind::Message,
             34 => Kind::Call,
             35 => Kind::Reply,
@@ -83,12 +87,14 @@ impl Kind {
             | Kind::Exception
             | Kind::Ack
             | Kind::Watch
+            | Kind::Pong
             | Kind::ClusterReady
             | Kind::Stay
             | Kind::Drain
             | Kind::Stop
             | Kind::Credit
-            | Kind::Growth => None,
+            | Kind::Growth
+            | Kind::Ping => None,
         }
     }
 }

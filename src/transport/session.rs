@@ -37,6 +37,7 @@ pub(crate) enum Said {
     Exception(Report),
     Ack(Ack),
     Watch,
+    Pong,
 }
 
 /// What one read has brought, in order of arrival within each part.
@@ -111,11 +112,14 @@ impl Session {
                 self.watching = true;
                 Ok(Said::Watch)
             }
+            // Once for each time that it was asked: more would cost whoever listens, and say nothing.
+            Kind::Pong if self.greeted && body.is_empty() && self.books.take_asked() => Ok(Said::Pong),
             Kind::Hello
             | Kind::Ready
             | Kind::Exception
             | Kind::Ack
             | Kind::Watch
+            | Kind::Pong
             | Kind::ClusterReady
             | Kind::Stay
             | Kind::Drain
@@ -123,6 +127,7 @@ impl Session {
             | Kind::Credit
             | Kind::Roster
             | Kind::Growth
+            | Kind::Ping
             | Kind::Message
             | Kind::Call
             | Kind::Reply
@@ -262,7 +267,7 @@ mod tests {
 
     #[test]
     fn nothing_goes_before_the_greeting_and_it_must_be_the_right_one() {
-        for kind in [Kind::Ready, Kind::Ack, Kind::Exception, Kind::Watch] {
+        for kind in [Kind::Ready, Kind::Ack, Kind::Exception, Kind::Watch, Kind::Pong] {
             let mut buffer = BytesMut::new();
             frame::put(&mut buffer, Header::bare(kind), "", b"");
             assert_eq!(refused(&mut session(), buffer), WireError::WrongState(kind));
@@ -286,7 +291,8 @@ mod tests {
 
     #[test]
     fn what_only_the_master_says_and_what_is_said_once_is_refused_from_a_member() {
-        for kind in [Kind::ClusterReady, Kind::Stay, Kind::Drain, Kind::Stop, Kind::Credit, Kind::Roster, Kind::Hello] {
+        let masters = [Kind::ClusterReady, Kind::Stay, Kind::Drain, Kind::Stop, Kind::Credit, Kind::Roster, Kind::Ping];
+        for kind in masters.into_iter().chain([Kind::Hello]) {
             let mut buffer = BytesMut::new();
             frame::put(&mut buffer, Header::bare(kind), "", b"");
             assert_eq!(refused(&mut greeted(), buffer), WireError::WrongState(kind));
@@ -297,6 +303,34 @@ mod tests {
             frame::put(&mut buffer, Header::bare(kind), "", b"");
             assert_eq!(refused(&mut greeted(), buffer), WireError::WrongState(kind), "twice");
         }
+    }
+
+    #[test]
+    fn a_pong_is_heard_once_for_each_ping_and_says_nothing_else() {
+        let pongs = |count: usize| {
+            let mut buffer = BytesMut::new();
+            (0..count).for_each(|_| frame::put_bare(Kind::Pong, &mut buffer));
+            buffer
+        };
+        let wrong = WireError::WrongState(Kind::Pong);
+        let mut session = greeted();
+        assert_eq!(refused(&mut session, pongs(1)), wrong, "nobody has asked");
+        for _ in 0..3 {
+            session.books.ask();
+            assert_eq!(session.digest(&mut pongs(1), |_| None).expect("it was asked").said, [Said::Pong]);
+        }
+        assert_eq!(refused(&mut session, pongs(1)), wrong, "it has answered");
+        session.books.ask();
+        assert_eq!(refused(&mut session, pongs(1_000)), wrong, "and does not stop");
+        let mut session = greeted();
+        session.books.ask();
+        let mut talkative = BytesMut::new();
+        frame::put(&mut talkative, Header::bare(Kind::Pong), "", b"!");
+        assert_eq!(refused(&mut session, talkative), wrong);
+        session.books.ask();
+        let mut named = BytesMut::new();
+        frame::put(&mut named, Header::bare(Kind::Pong), "act", b"");
+        assert_eq!(refused(&mut session, named), WireError::Malformed(Kind::Pong));
     }
 
     #[test]

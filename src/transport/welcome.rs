@@ -80,9 +80,10 @@ struct MemberOnWire {
     retry_in_ms: Option<u64>,
 }
 
-const STATES: [MemberState; 6] = [
+const STATES: [MemberState; 7] = [
     MemberState::Starting,
     MemberState::Ready,
+    MemberState::Unresponsive,
     MemberState::Draining,
     MemberState::Waiting,
     MemberState::Parked,

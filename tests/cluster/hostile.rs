@@ -31,6 +31,10 @@ fn hostile(when: &str) {
         "a-masters-word",
         "wrong-state",
         "no-such-call",
+        "unasked-pong",
+        "flood-of-pongs",
+        "long-pong",
+        "a-masters-ping",
         "not-a-text",
         "truncated",
     ];

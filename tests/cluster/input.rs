@@ -31,6 +31,8 @@ fn plans() {
         ),
         ("--stop-timeout", "99999999999999", "it must be longer than nothing and at most 30 days"),
         ("--give-up-after", "0", "give_up_after of role worker is 0 s"),
+        ("--heartbeat", "0/1000", "the interval of the heartbeat of role worker is 0 s"),
+        ("--heartbeat", "1000/2000", "timeout of the heartbeat of role worker: 2s is shorter than 3 intervals of 1s"),
         ("--orphan-grace", "0", "orphan_grace is 0 s"),
         ("--limit", "5/0", "the period of restart_limit of role worker is 0 s"),
         ("--drain", "99999999999999", "the drain of on_exception of role worker"),

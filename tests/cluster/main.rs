@@ -14,7 +14,6 @@
 //!   Sticky connections: one shared socket, and whoever accepts keeps. A foreign listen that must not count as started:
 //!   ready is what the member's code says, never what it binds.
 //! - 25, the schedule: a timer in the agent or in a worker does it; a calendar of jobs is a library of its own.
-//! - P07, the lost heartbeat: there are none so far. A member that is stuck keeps its slot until somebody ends it.
 
 #![allow(clippy::disallowed_methods, reason = "here the clock is the wall's")]
 #![allow(unreachable_pub, reason = "a test has no outside")]
@@ -32,6 +31,7 @@ mod web;
 mod remote_actor;
 
 mod exceptions;
+mod heartbeats;
 mod hostile;
 mod input;
 mod messages;
@@ -59,6 +59,7 @@ fn main() -> ExitCode {
     let trials = [
         start::trials(),
         exceptions::trials(),
+        heartbeats::trials(),
         restarts::trials(),
         stop::trials(),
         orphans::trials(),

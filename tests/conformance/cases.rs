@@ -1,6 +1,7 @@
 //! What holds whatever members are made of.
 
 mod failures;
+mod heartbeats;
 mod messages;
 mod operations;
 mod ports;
@@ -44,6 +45,14 @@ fn case(name: &'static str, cast: Cast, proof: Proof) -> Case {
 }
 
 pub fn all() -> Vec<Case> {
-    [starts::cases(), failures::cases(), stops::cases(), messages::cases(), ports::cases(), operations::cases()]
-        .concat()
+    [
+        starts::cases(),
+        failures::cases(),
+        heartbeats::cases(),
+        stops::cases(),
+        messages::cases(),
+        ports::cases(),
+        operations::cases(),
+    ]
+    .concat()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hatchery::supervision::{Backoff, Intensity};
-use hatchery::{Context, Hatchery};
+use hatchery::{Context, Hatchery, Heartbeat};
 
 use crate::puppet::puppet;
 use crate::stage::Kind;
@@ -17,6 +17,10 @@ pub enum Cast {
     Hasty,
     /// The same, and a worker that fails twice is put aside for a moment.
     Touchy,
+    /// The same, asked whether they are there, who may be silent for long.
+    Beating,
+    /// The same, who may not, and may fail once.
+    Impatient,
     /// Workers that return before they are ready.
     Returning,
     /// Workers that return an error before they are ready.
@@ -34,6 +38,12 @@ pub enum Cast {
 /// How long workers have to stop that have little time.
 pub const HASTE: Duration = Duration::from_millis(200);
 
+/// How often those are asked who are.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// For how long those may be silent who may not for long: on a busy machine, longer than one that is merely slow.
+pub const SILENCE: Duration = Duration::from_secs(3);
+
 /// How long workers have to become ready that never are.
 pub const BOOT: Duration = Duration::from_millis(300);
 
@@ -41,10 +51,12 @@ pub const BOOT: Duration = Duration::from_millis(300);
 pub const EARLY: i32 = 3;
 
 impl Cast {
-    pub const ALL: [Cast; 9] = [
+    pub const ALL: [Cast; 11] = [
         Cast::Puppets,
         Cast::Hasty,
         Cast::Touchy,
+        Cast::Beating,
+        Cast::Impatient,
         Cast::Returning,
         Cast::Failing,
         Cast::Throwing,
@@ -58,6 +70,8 @@ impl Cast {
             Cast::Puppets => "puppets",
             Cast::Hasty => "hasty",
             Cast::Touchy => "touchy",
+            Cast::Beating => "beating",
+            Cast::Impatient => "impatient",
             Cast::Returning => "returning",
             Cast::Failing => "failing",
             Cast::Throwing => "throwing",
@@ -81,6 +95,16 @@ impl Cast {
                     .backoff(Backoff::doubling(moment, moment))
                     .probe(Backoff::doubling(moment, moment))
                     .stable_after(Duration::from_secs(60));
+            }),
+            Cast::Beating => plan.workers(2, puppet).tune("worker", |worker| {
+                worker.heartbeat(Heartbeat::every(BEAT));
+            }),
+            Cast::Impatient => plan.workers(2, puppet).tune("worker", |worker| {
+                worker
+                    .heartbeat(Heartbeat::every(BEAT).timeout(SILENCE))
+                    .stop_timeout(HASTE)
+                    .stable_after(Duration::from_secs(60))
+                    .restart_limit(Intensity::new(1, Duration::from_secs(60)));
             }),
             Cast::Returning => plan.workers(1, async |_: Context| Ok::<_, String>(())),
             Cast::Failing => plan.workers(1, async |_: Context| Err::<(), _>("no such table: users")),

@@ -52,6 +52,8 @@ fn left_out(kind: Kind) -> &'static [&'static str] {
             "a killed member is replaced, and its signal is in the record",
             "a member that stands still is killed when its time to stop is over",
             "a member that stood still for a while is as it was",
+            "a member that stands still for too long is replaced as one that is stuck",
+            "a member that stood still and answers again is responsive",
         ],
         #[cfg(feature = "simulation")]
         Kind::Simulated => &[],

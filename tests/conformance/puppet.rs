@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use hatchery::{BoxError, Context, LocalAddr, Message, Request, Role, Slot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +23,8 @@ pub async fn puppet(cx: Context) -> Result<(), BoxError> {
     let own = cx.clone();
     messenger.on("do", move |what: Message<String>| act(own.clone(), cues.clone(), what.body));
     messenger.on("exit", |code: Message<i32>| exit(code.body));
+    messenger.on("block", |millis: Message<u64>| std::thread::sleep(Duration::from_millis(millis.body)));
+    messenger.on("stick", |_: Message<()>| stick());
     let own = cx.clone();
     messenger.on("note", move |number: Message<u32>| {
         let own = own.clone();
@@ -112,6 +115,15 @@ async fn act(cx: Context, cues: mpsc::Sender<Cue>, what: String) {
         other => panic!("nobody knows how to {other:?}"),
     };
     let _ = cues.send(cue).await;
+}
+
+/// Whoever is stuck in this process may go on: a thread that never did would outlive its test.
+pub static LET_GO: AtomicBool = AtomicBool::new(false);
+
+fn stick() {
+    while !LET_GO.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn exit(code: i32) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use hatchery::process::Capabilities;
 #[cfg(feature = "simulation")]
@@ -132,6 +133,8 @@ impl Stage {
                     Cast::Puppets
                     | Cast::Hasty
                     | Cast::Touchy
+                    | Cast::Beating
+                    | Cast::Impatient
                     | Cast::Returning
                     | Cast::Failing
                     | Cast::Throwing
@@ -183,6 +186,35 @@ impl Stage {
             Set::Real(_) => assert_eq!(member.incarnation().get(), 1),
             #[cfg(feature = "simulation")]
             Set::Simulated(sim, _) => assert!(sim.fault(member, Fault::Exit(EARLY)).took_effect()),
+        }
+    }
+
+    /// Has a member's runtime blocked for a while.
+    pub async fn block(&self, handle: &ClusterHandle, member: MemberId, span: Duration) {
+        match &self.0 {
+            Set::Real(_) => {
+                handle.messenger().to(member, "block", &(span.as_millis() as u64)).await.expect("it is there");
+            }
+            #[cfg(feature = "simulation")]
+            Set::Simulated(sim, _) => assert!(sim.fault(member, Fault::Block(span)).took_effect()),
+        }
+    }
+
+    /// Has a member's runtime stuck.
+    pub async fn stick(&self, handle: &ClusterHandle, member: MemberId) {
+        match &self.0 {
+            Set::Real(_) => handle.messenger().to(member, "stick", &()).await.expect("it is there"),
+            #[cfg(feature = "simulation")]
+            Set::Simulated(sim, _) => assert!(sim.fault(member, Fault::Hang).took_effect()),
+        }
+    }
+
+    /// Whether one that does not listen can be ended all the same.
+    pub fn can_kill(&self) -> bool {
+        match &self.0 {
+            Set::Real(cluster) => cluster.capabilities().kill,
+            #[cfg(feature = "simulation")]
+            Set::Simulated(..) => Capabilities::SIMULATED.kill,
         }
     }
 

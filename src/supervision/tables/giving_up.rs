@@ -152,3 +152,23 @@ fn the_patience_begins_when_all_have_been_ready_whatever_was_before() {
     assert_eq!(desk.exit(worker(0, 2))[1..], NOTHING, "it is the second young one of its slot, and waits");
     assert_eq!(desk.pass(millis(1_499)), ["spawn worker/0#3"]);
 }
+
+#[test]
+fn one_who_leaves_for_good_is_no_chance_that_is_waited_for() {
+    let operators: [fn() -> Operation; 2] = [|| Operation::Stop(Slot::worker(1)), || Operation::Scale(Role::WORKER, 1)];
+    for operation in operators {
+        let mut desk = impatient(2, OneForOne::worker());
+        desk.tell(Event::Exited(worker(0, 1), Exit::code(78)));
+        assert_eq!(desk.tell(Event::Operate(OperationId(1), operation())), ["drain worker/1#1 5s"]);
+        let said = desk.pass(millis(1_500));
+        assert!(said.contains(&"worker/0#1: nobody of its role has been ready for 1.5s -> give up".into()), "{said:?}");
+    }
+
+    // One who is to be followed by another is one.
+    let patient =
+        RolePlan { overlap: false, give_up_after: millis(1_500), ..role(Role::WORKER, 2, OneForOne::worker()) };
+    let mut desk = Desk::started(Plan::new(vec![patient]));
+    desk.tell(Event::Exited(worker(0, 1), Exit::code(78)));
+    desk.tell(Event::Operate(OperationId(1), Operation::Restart(Slot::worker(1))));
+    assert_eq!(desk.pass(millis(1_500)), NOTHING);
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use hatchery::{Context, Hatchery, Message, Request, Role, Slot};
+use hatchery::{Context, Hatchery, Heartbeat, Message, Request, Role, Slot};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use rustix::net::{Shutdown, SocketType, shutdown, sockopt};
@@ -43,7 +43,8 @@ pub fn cluster(options: Options) -> Hatchery {
     Hatchery::new().program("hostile").agent(agent).workers(2, move |cx| worker(cx, options.clone())).tune(
         Role::WORKER,
         |role| {
-            role.restart_limit(None);
+            // Who is asked whether it is there may answer, once.
+            role.restart_limit(None).heartbeat(Heartbeat::every(Duration::from_millis(20)));
         },
     )
 }
@@ -141,6 +142,11 @@ fn send(link: &OwnedFd, what: &str) {
         "a-masters-word" => header(17, 0, 0),
         "wrong-state" => [header(1, 0, 0), header(2, 0, 0), header(2, 0, 0)].concat(),
         "no-such-call" => header(35, 0, 0),
+        // One of them may be an answer: then its own is not.
+        "unasked-pong" => header(6, 0, 0),
+        "flood-of-pongs" => header(6, 0, 0).repeat(1_000),
+        "long-pong" => [header(6, 0, 4_000), vec![0; 4_000]].concat(),
+        "a-masters-ping" => header(24, 0, 0),
         "not-a-text" => {
             let mut frame = message();
             frame[32..].fill(0xff);

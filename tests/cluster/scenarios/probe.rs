@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use hatchery::supervision::{Backoff, Intensity, OnException};
-use hatchery::{Context, Hatchery, MemberState, RoleSettings};
+use hatchery::{Context, Hatchery, Heartbeat, MemberState, RoleSettings};
 use nix::sys::socket::{Shutdown, getsockopt, shutdown, sockopt};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
@@ -36,6 +36,9 @@ pub struct Probe {
     give_up_after: Option<u64>,
     #[arg(long)]
     stable_after: Option<u64>,
+    /// How often the workers are asked whether they are there, and how long they may be silent: MS/MS.
+    #[arg(long)]
+    heartbeat: Option<String>,
     #[arg(long)]
     agent_delay: Option<u64>,
     #[arg(long)]
@@ -68,6 +71,11 @@ pub fn cluster(probe: Probe) -> Hatchery {
     let (stable, delay, drain) = (millis(probe.stable_after), millis(probe.agent_delay), millis(probe.drain));
     let (role_limit, park) = (probe.role_limit, millis(probe.park));
     let (limit, executable) = (probe.limit.clone(), probe.executable.clone());
+    let heartbeat = probe.heartbeat.as_deref().map(|text| {
+        let (interval, timeout) = text.split_once('/').expect("two numbers");
+        let millis = |text: &str| Duration::from_millis(text.parse().expect("a number"));
+        Heartbeat::every(millis(interval)).timeout(millis(timeout))
+    });
     let tune = move |role: &mut RoleSettings| {
         if let Some(timeout) = ready {
             role.ready_timeout(timeout);
@@ -121,6 +129,7 @@ pub fn cluster(probe: Probe) -> Hatchery {
         if let Some(drain) = drain {
             role.on_exception(OnException::Replace { drain });
         }
+        role.heartbeat(heartbeat);
     });
     if probe.no_agent {
         return plan;
