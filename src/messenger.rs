@@ -99,7 +99,7 @@ impl Messenger {
         parcel.and_then(|parcel| self.pass(parcel, action)).map_err(|error| TrySendError { error, body })
     }
 
-    /// Sends to every member, this one included.
+    /// Sends to every member, this one included. Cancel-safe, as [`send`](Messenger::send).
     ///
     /// # Errors
     /// As of [`send`](Messenger::send).
@@ -107,7 +107,7 @@ impl Messenger {
         self.send(Target::All, action, body).await
     }
 
-    /// Sends to every worker, this one included if it is one.
+    /// Sends to every worker, this one included if it is one. Cancel-safe, as [`send`](Messenger::send).
     ///
     /// # Errors
     /// As of [`send`](Messenger::send).
@@ -115,7 +115,7 @@ impl Messenger {
         self.send(Target::Role(Role::WORKER), action, body).await
     }
 
-    /// Sends to the agent, also from the agent.
+    /// Sends to the agent, also from the agent. Cancel-safe, as [`send`](Messenger::send).
     ///
     /// # Errors
     /// As of [`send`](Messenger::send).
@@ -123,7 +123,7 @@ impl Messenger {
         self.send(Slot::agent(), action, body).await
     }
 
-    /// Sends to one ready worker, chosen by the master, each as likely as the others.
+    /// Sends to one ready worker, chosen by the master, each as likely as the others. Cancel-safe, as [`send`](Messenger::send).
     ///
     /// # Errors
     /// As of [`send`](Messenger::send).
@@ -131,7 +131,7 @@ impl Messenger {
         self.send(Recipient::Random(Role::WORKER), action, body).await
     }
 
-    /// Sends to whoever fills a slot, or to one process and no successor of it.
+    /// Sends to whoever fills a slot, or to one process and no successor of it. Cancel-safe, as [`send`](Messenger::send).
     ///
     /// # Errors
     /// As of [`send`](Messenger::send).
@@ -139,7 +139,7 @@ impl Messenger {
         self.send(Target::One(recipient.into()), action, body).await
     }
 
-    /// Sends to every member of a role.
+    /// Sends to every member of a role. Cancel-safe, as [`send`](Messenger::send).
     ///
     /// # Errors
     /// As of [`send`](Messenger::send).
@@ -262,7 +262,7 @@ impl Messenger {
     }
 
     /// The same for up to `deadline`, which counts from now and covers everything. Fractions of a millisecond are
-    /// rounded up.
+    /// rounded up. Dropped before it resolves: the question may have gone, and nobody hears the answer.
     ///
     /// # Errors
     /// As of [`call`](Messenger::call).

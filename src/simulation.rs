@@ -42,8 +42,8 @@
 //!
 //! Its role function, what it starts with [`Context::spawn`](crate::Context::spawn) or `spawn_local`, its handlers, and
 //! the connections of `hatchery::axum::serve`; and the actors that it serves with `host`, which end with their process (a
-//! stop does not freeze their timers, and a panic of theirs ends them alone: ractor has started them). A kill drops these and cuts its link and its connections; a stop freezes
-//! them; a panic in one of them is an exception of that member. A bare `tokio::spawn` is outside: what such a task does
+//! stop does not freeze their timers, and a panic of theirs ends them alone: ractor has started them). A kill drops these
+//! and cuts its link and its connections; a stop freezes them; a panic in one of them is an exception of that member. A bare `tokio::spawn` is outside: what such a task does
 //! after the end of its process nobody hears, and [`Simulation::ghosts`] tells. No panic hook is set.
 //!
 //! # What it cannot show
@@ -194,7 +194,7 @@ impl Simulation {
         Ok(handle)
     }
 
-    /// Lets time pass, virtually: everything that is due happens meanwhile.
+    /// Lets time pass, virtually: everything that is due happens meanwhile. Cancel-safe.
     pub async fn elapse(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
@@ -204,7 +204,7 @@ impl Simulation {
         self.world.now()
     }
 
-    /// Waits until `condition` holds. Looks every 10 ms, virtually.
+    /// Waits until `condition` holds. Looks every 10 ms, virtually. Cancel-safe.
     ///
     /// # Errors
     /// [`SimulationError::NotWithin`], when it has not after `time`.

@@ -110,7 +110,8 @@ impl ClusterHandle {
     /// Stops the cluster in order: the roles in reverse, each member with its time to finish; then whoever is late is
     /// killed. Returns when nobody is left. Asked again, or by several, it is one stop, and all hear its end.
     ///
-    /// Bounded by the `stop_timeout` of the roles, one after the other, and two seconds for what cannot be killed.
+    /// Bounded: for each role, one after the other, its `stop_timeout`, and five seconds more where somebody was killed and
+    /// does not go; and two seconds at the very end for those.
     /// Cancellation: the stop goes on; ask again, or [`wait`](ClusterHandle::wait), to hear its end.
     ///
     /// # Errors
@@ -151,7 +152,7 @@ impl ClusterHandle {
 
     /// A new process for a slot, without a gap where the role overlaps: see
     /// [`RoleSettings::overlap`](crate::RoleSettings::overlap). An empty slot is started. Resolves when the new process is
-    /// ready. Cancellation: as of [`scale`](ClusterHandle::scale).
+    /// ready. While yet another process of the slot drains, after an exception or an earlier restart, it waits for that. Cancellation: as of [`scale`](ClusterHandle::scale).
     pub async fn restart(&self, slot: Slot) -> Conclusion {
         self.shared.bell.operate(Operation::Restart(slot)).await
     }
@@ -163,7 +164,7 @@ impl ClusterHandle {
     }
 
     /// Every slot and where it stands, in the order of the start: OTP's `which_children`. Empty, when the cluster has
-    /// ended.
+    /// ended. It only looks: cancel-safe, as the next three.
     pub async fn which_children(&self) -> Vec<Child> {
         self.shared.bell.look(|supervisor, _| supervisor.which_children().collect()).await.unwrap_or_default()
     }

@@ -45,7 +45,8 @@ pub fn contain<R>(f: impl FnOnce() -> R) -> Result<R, Contained> {
     panic::catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Contained(text(&*payload).to_owned()))
 }
 
-/// Like [`contain`], for a future. Tasks that it spawns are not inside.
+/// Like [`contain`], for a future. Tasks that it spawns are not inside. Dropped, it drops the future; a panic in that is
+/// not contained.
 ///
 /// # Errors
 /// [`Contained`], with the text of the panic.

@@ -40,7 +40,8 @@ impl Response {
 }
 
 impl Client {
-    /// Gets `path` over a connection of its own.
+    /// Gets `path` over a connection of its own. Dropped before it resolves, the connection is cut: the request may have
+    /// been served.
     ///
     /// # Errors
     /// Any [`ClientError`]. An answer with another status than 200 is an answer.
@@ -49,7 +50,7 @@ impl Client {
         self.request(request).await
     }
 
-    /// Posts `body` to `path` over a connection of its own.
+    /// Posts `body` to `path` over a connection of its own. Cancellation: as of [`get`](Client::get).
     ///
     /// # Errors
     /// As of [`get`](Client::get).
@@ -58,7 +59,8 @@ impl Client {
         self.request(request).await
     }
 
-    /// Sends a request over a connection of its own, and waits up to a minute for the answer.
+    /// Sends a request over a connection of its own, and waits up to a virtual minute for the answer. Cancellation: as of
+    /// [`get`](Client::get).
     ///
     /// # Errors
     /// As of [`get`](Client::get).

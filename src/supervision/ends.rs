@@ -72,7 +72,7 @@ impl Supervisor {
         {
             let decision = if stopping { Decision::Stopping } else { Decision::AlreadyReplaced };
             out.record(id, departure.cause(exit), decision);
-            self.attend(at, now, out);
+            self.made_way(at, now, out);
             return;
         }
         let place = &self.roles[at.0].places[at.1];

@@ -117,6 +117,12 @@ impl Supervisor {
             out.record(id, cause.clone(), Decision::StartFailed);
             return self.begin_stop(Verdict::StartFailed(id, cause), now, out);
         }
+        // Nobody is to follow, says the strategy, and an operator wants a new one: wishes come first.
+        let wish = self.waiting_restart(at).filter(|_| matches!(directive, Directive::Park { .. } | Directive::Remove));
+        if let Some((operation, _)) = wish {
+            out.record(id, cause, Decision::Operated(operation));
+            return self.begin_restart(at, id, now, out);
+        }
         let decision = Decision::Strategy(directive.clone());
         let waits_for_a_word = match cause {
             Cause::Exception(_) => true,

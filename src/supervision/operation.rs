@@ -19,7 +19,7 @@ pub struct OperationId(pub u64);
 ///
 /// | under way \ new | restart(slot) | stop(slot) | scale up, or down to where the slot stays | scale that takes the slot away |
 /// |---|---|---|---|---|
-/// | restart(slot) | the new one waits; one that waits already is superseded | restart is superseded | both go on | restart is superseded |
+/// | restart(slot) | the new one waits, also for who drains for the first; one that waits already is superseded | restart is superseded | both go on | restart is superseded |
 /// | stop(slot) | the new one waits; one that waits already is superseded | the old one is superseded | both go on | stop is superseded |
 /// | scale that brought the slot | both go on; it waits for the new process | the slot counts as done for the scale | the old one is superseded; what it began is waited for | the same |
 /// | scale that takes the slot away | no such slot | no such slot | the old one is superseded; who leaves for it is started again when gone | the old one is superseded; what it began is waited for |
@@ -33,8 +33,10 @@ pub enum Operation {
     /// [`MemberId`] is never used again.
     Scale(#[serde(with = "written::role")] Role, u16),
     /// A new process for the slot. Where the role overlaps, at once, while the old one drains within the stop timeout;
-    /// otherwise when the old one has gone. An empty slot is started now, whatever it was waiting for. Done when the new
-    /// process is ready; failed when it does not become so, and supervision goes on as ever.
+    /// otherwise when the old one has gone. Where yet another one drains there from before, it is waited for, however
+    /// long it has: a slot has one that drains at a time, and none is killed for a restart. An empty slot is
+    /// started now, whatever it was waiting for. Done when the new process is ready; failed when it does not become so,
+    /// and supervision goes on as ever.
     Restart(#[serde(with = "written::slot")] Slot),
     /// The slot's process leaves within the stop timeout, and is killed after it. The slot stays empty until it is
     /// restarted. Done when nobody is in it.

@@ -8,7 +8,7 @@ use super::history::History;
 use super::moment::Moment;
 use super::operation::{Conclusion, Operation, OperationError, OperationId};
 use super::phases::Phase;
-use super::seat::{Errand, Place, Seat, Task};
+use super::seat::{Departure, Errand, Place, Seat, Task};
 use super::supervisor::{At, RoleState, Supervisor};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 
@@ -60,7 +60,6 @@ impl Supervisor {
             return;
         }
         let task = Task::Restart { id, later_than: place.last };
-        let slot = place.slot;
         let seat = place.seat.clone();
         self.change(at, now, |place| place.task = Some(task));
         if self.goes_along(at).is_some() {
@@ -71,11 +70,7 @@ impl Supervisor {
             return;
         }
         match seat {
-            Seat::Ready { incarnation, .. } if self.roles[at.0].plan.overlap => {
-                let patience = self.roles[at.0].plan.stop_timeout;
-                self.see_out(at, slot.member(incarnation), patience, now, out);
-                self.spawn(at, now, out);
-            }
+            Seat::Ready { .. } if self.roles[at.0].plan.overlap => self.resume_restart(at, now, out),
             Seat::Ready { incarnation, since } => {
                 self.ask_to_leave(at, incarnation, Some(now - since), Errand::Operator(id), now, out);
             }
@@ -93,6 +88,42 @@ impl Supervisor {
                 self.start(at, now, out);
             }
         }
+    }
+
+    /// Has the member in the seat drain and starts its successor, as the restart under way wants it; unless another one
+    /// drains there still. A slot has one that does at a time, and what that one has accepted is not to be lost for a
+    /// wish: this is for when it has gone.
+    fn resume_restart(&mut self, at: At, now: Moment, out: &mut Actions) {
+        if let Some((_, id)) = self.waiting_restart(at)
+            && !self.roles[at.0].places[at.1].outgoing.iter().any(Departure::is_asked)
+        {
+            self.begin_restart(at, id, now, out);
+        }
+    }
+
+    /// The member drains beside its successor, which is started.
+    pub(super) fn begin_restart(&mut self, at: At, id: MemberId, now: Moment, out: &mut Actions) {
+        self.see_out(at, id, self.roles[at.0].plan.stop_timeout, now, out);
+        self.spawn(at, now, out);
+    }
+
+    /// The restart that the member in the seat is still to leave for, and that member.
+    pub(super) fn waiting_restart(&self, at: At) -> Option<(OperationId, MemberId)> {
+        let place = &self.roles[at.0].places[at.1];
+        match (place.task, &place.seat) {
+            (Some(Task::Restart { id, later_than }), Seat::Ready { incarnation, .. })
+                if Some(*incarnation) <= later_than && self.goes_along(at).is_none() =>
+            {
+                Some((id, place.slot.member(*incarnation)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Somebody who drained beside the seat has gone.
+    pub(super) fn made_way(&mut self, at: At, now: Moment, out: &mut Actions) {
+        self.attend(at, now, out);
+        self.resume_restart(at, now, out);
     }
 
     fn stop_slot(&mut self, at: At, id: OperationId, now: Moment, out: &mut Actions) {

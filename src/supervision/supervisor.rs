@@ -149,7 +149,8 @@ impl Supervisor {
         Some((&place.seat, place.last, place.outgoing.iter().map(|departure| departure.incarnation)))
     }
 
-    /// What follows from `event` at `now`.
+    /// What follows from `event` at `now`. A strategy that panics does so through here: a cluster puts a guard around each,
+    /// which escalates, and this is without.
     pub fn handle(&mut self, event: Event, now: Moment) -> Actions {
         let mut out = Actions::default();
         match event {

@@ -9,6 +9,7 @@ mod groups;
 mod operations;
 mod operations_in_groups;
 mod recordings;
+mod restarts;
 mod scenarios;
 mod silence;
 mod starts;

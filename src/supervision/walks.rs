@@ -390,11 +390,9 @@ fn is_answer(action: &Action) -> bool {
         Action::Record(record) => match &record.decision {
             Decision::Strategy(Directive::Ignore) => false,
             Decision::Strategy(_) | Decision::StartFailed => true,
-            Decision::AlreadyReplaced
-            | Decision::Regrouped(_)
-            | Decision::Operated(_)
-            | Decision::Stopping
-            | Decision::GiveUp => false,
+            // One who is alive and whom a strategy would not have replaced.
+            Decision::Operated(_) => record.cause.exit().is_none(),
+            Decision::AlreadyReplaced | Decision::Regrouped(_) | Decision::Stopping | Decision::GiveUp => false,
         },
         Action::Spawn(_)
         | Action::Admit(_)

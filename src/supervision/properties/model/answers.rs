@@ -102,6 +102,11 @@ impl Model {
     /// What follows for one who is ready and alive.
     pub(super) fn follow_alive(&mut self, id: MemberId, cause: &str, served: Option<Duration>, fate: Fate) {
         let fate = self.count(id, served, fate);
+        let wish = self.slot(id.slot()).waiting_restart().filter(|_| matches!(fate, Fate::Park(_) | Fate::Remove));
+        if let Some((operation, _)) = wish {
+            self.say(format!("{id}: {cause} -> as {operation} asked"));
+            return self.replace(id);
+        }
         self.say(format!("{id}: {cause} -> {fate}"));
         let patience = self.settings(id.role()).stop_timeout;
         match fate {

@@ -75,6 +75,7 @@ impl Model {
             let decision = if self.is_stopping() { "stopping" } else { "replaced before" };
             self.say(format!("{id}: {cause} -> {decision}"));
             self.attend(id.slot());
+            self.resume_restart(id.slot());
         } else if self.is_stopping() {
             self.say(format!("{id}: {cause} -> stopping"));
             self.vacate(id.slot(), Empty::Vacant);

@@ -40,16 +40,28 @@ impl Model {
         state.task = Some(Task::Restart(id, state.last));
         match state.seat().map(|process| (process.id, process.stage)) {
             None => self.spawn(slot),
-            Some((member, Stage::Serving(_))) if settings.overlap => {
-                self.see_out(member, settings.stop_timeout);
-                self.spawn(slot);
-            }
+            Some((_, Stage::Serving(_))) if settings.overlap => self.resume_restart(slot),
             Some((member, Stage::Booting | Stage::Serving(_))) => {
                 self.drain(member, Why::Operator(id), settings.stop_timeout);
             }
             // When it has gone.
             Some((_, Stage::Leaving(_))) => {}
         }
+    }
+
+    /// One drains at a time: a restart waits for whoever does so from before.
+    pub(super) fn resume_restart(&mut self, slot: Slot) {
+        let drains = |process: &Process| process.stage == Stage::Leaving(Why::Replaced) && process.killed.is_none();
+        if !self.slot(slot).processes.iter().any(drains)
+            && let Some((_, member)) = self.slot(slot).waiting_restart()
+        {
+            self.replace(member);
+        }
+    }
+
+    pub(super) fn replace(&mut self, member: MemberId) {
+        self.see_out(member, self.settings(member.role()).stop_timeout);
+        self.spawn(member.slot());
     }
 
     fn stop_slot(&mut self, slot: Slot, id: OperationId) {
@@ -194,6 +206,15 @@ impl SlotModel {
     fn take_wishes(&mut self) -> Vec<OperationId> {
         let task = self.task.take().map(|(Task::Restart(id, _) | Task::Stop(id))| id);
         task.into_iter().chain(self.next.take()).collect()
+    }
+
+    /// Who wants another one in the place of the one who serves.
+    pub(super) fn waiting_restart(&self) -> Option<(OperationId, MemberId)> {
+        let seated = self.seat().filter(|process| matches!(process.stage, Stage::Serving(_)))?;
+        match self.task {
+            Some(Task::Restart(id, last)) if seated.id.incarnation().get() <= last => Some((id, seated.id)),
+            Some(Task::Restart(..) | Task::Stop(_)) | None => None,
+        }
     }
 
     /// Who wants nobody in it.
