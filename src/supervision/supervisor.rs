@@ -62,12 +62,12 @@ impl Due {
         Due::Patience(role as u8)
     }
 
-    /// A row and a column of its own.
+    /// A row and a column of its own. The first column is of those that are no place.
     pub(super) fn cell(self) -> (usize, usize) {
         match self {
             Due::Regroup => (0, 0),
             Due::Patience(role) => (1 + usize::from(role), 0),
-            Due::Place(role, index) => (1 + usize::from(role), 1 + usize::from(index)),
+            Due::Place(role, index) => (usize::from(role), 1 + usize::from(index)),
         }
     }
 }
