@@ -86,12 +86,13 @@ fn main() -> ExitCode {
     let begun = Instant::now();
     match Explore::new(seed..seed + seeds).try_run(|sim| world(sim, arguments)) {
         Ok(explored) => {
-            let first = (workers as u64 + 1) * seeds;
+            // Of those that were run: HATCHERY_SEED names a single one.
+            let first = (workers as u64 + 1) * explored.seeds;
             println!(
                 "{{\"seeds\":{},\"virtual_hours\":{},\"facts\":{},\"restarts\":{},\"faults\":{},\"violations\":0,\
                  \"trace_hash\":\"{:016x}\",\"wall_ms\":{}}}",
                 explored.seeds,
-                seeds * hours,
+                explored.seeds * hours,
                 explored.facts,
                 explored.starts.saturating_sub(first),
                 explored.faults,

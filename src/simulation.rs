@@ -226,7 +226,8 @@ impl Simulation {
         injection
     }
 
-    /// Has things go wrong at random from now on, in slots of all roles of the cluster that was started last.
+    /// Has things go wrong at random from now on, in slots of all roles of the cluster that was started last: those that
+    /// there are now. One that is opened later, by `scale`, is struck by chaos that begins after that.
     pub fn chaos(&self, chaos: Chaos) -> ChaosHandle {
         let slots: Vec<Slot> = self.world.state().slots.clone();
         chaos::begin(&self.world, &chaos, slots)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::messages::SlotMsg;
 use super::observe::Beat;
-use super::routes::{Ready, Routes};
+use super::routes::{Prospect, Routes};
 use crate::identity::{Incarnation, MemberId, Slot};
 use crate::roster::{MemberState, MemberStatus, Roster};
 use crate::supervision::{Cause, Moment, Record, Seat, Supervisor};
@@ -25,6 +25,8 @@ pub(crate) struct Board {
     silent: BTreeSet<MemberId>,
     watchers: BTreeSet<MemberId>,
     changed: bool,
+    /// Slots whose prospects for a random message have changed since they were last taken.
+    moved: BTreeMap<Slot, Prospect>,
 }
 
 #[derive(Debug)]
@@ -42,9 +44,22 @@ impl Default for Entry {
     }
 }
 
+impl Entry {
+    fn prospect(&self) -> Prospect {
+        let is = |wanted: MemberState| self.members.iter().any(|(_, state)| *state == wanted);
+        if is(MemberState::Ready) {
+            Prospect::Ready
+        } else if is(MemberState::Parked) || is(MemberState::Stopped) {
+            Prospect::None
+        } else {
+            Prospect::Hopeful
+        }
+    }
+}
+
 impl Board {
     pub(crate) fn new(slots: impl Iterator<Item = Slot>, master_pid: u32) -> Board {
-        Board {
+        let mut board = Board {
             master_pid,
             slots: slots.map(|slot| (slot, Entry::default())).collect(),
             pids: HashMap::new(),
@@ -52,18 +67,23 @@ impl Board {
             silent: BTreeSet::new(),
             watchers: BTreeSet::new(),
             changed: false,
-        }
+            moved: BTreeMap::new(),
+        };
+        board.moved = board.slots.keys().map(|slot| (*slot, Prospect::Hopeful)).collect();
+        board
     }
 
     /// A role has grown by this slot.
     pub(crate) fn open(&mut self, slot: Slot) {
-        self.slots.entry(slot).or_default();
+        let entry = self.slots.entry(slot).or_default();
+        self.moved.insert(slot, entry.prospect());
         self.changed = true;
     }
 
     /// A role has become smaller by this slot.
     pub(crate) fn close(&mut self, slot: Slot) {
         self.slots.remove(&slot);
+        self.moved.insert(slot, Prospect::None);
         self.changed = true;
     }
 
@@ -143,7 +163,11 @@ impl Board {
         let draining = outgoing.map(|incarnation| (incarnation, MemberState::Draining));
         let members: Vec<_> = draining.chain([seated]).collect();
         if (&entry.members, entry.retry_at) != (&members, retry_at) {
+            let before = entry.prospect();
             (entry.members, entry.retry_at) = (members, retry_at);
+            if entry.prospect() != before {
+                self.moved.insert(slot, entry.prospect());
+            }
             self.changed = true;
         }
     }
@@ -153,18 +177,9 @@ impl Board {
         std::mem::take(&mut self.changed)
     }
 
-    /// Whom a random message may go to.
-    pub(crate) fn ready(&self) -> Ready {
-        let mut ready = Ready::default();
-        for (slot, entry) in &self.slots {
-            let is = |wanted: MemberState| entry.members.iter().any(|(_, state)| *state == wanted);
-            if is(MemberState::Ready) {
-                ready.add(*slot);
-            } else if !is(MemberState::Parked) && !is(MemberState::Stopped) {
-                ready.add_hopeful(*slot);
-            }
-        }
-        ready
+    /// Of whom something else can be hoped for a random message than at the last call.
+    pub(crate) fn take_moved(&mut self) -> BTreeMap<Slot, Prospect> {
+        std::mem::take(&mut self.moved)
     }
 
     pub(crate) fn watch(&mut self, id: MemberId) {

@@ -250,7 +250,7 @@ impl MasterState {
     fn publish(&mut self, myself: &ActorRef<MasterMsg>) {
         let mut board = self.board.lock();
         if board.take_changed() {
-            self.routes.set_ready(board.ready());
+            self.routes.move_all(board.take_moved());
             if !std::mem::replace(&mut self.publishing, true) {
                 let _ = myself.cast(MasterMsg::Publish);
             }

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ractor::ActorRef;
-use tokio::sync::watch;
 
 use super::messages::SlotMsg;
 use crate::identity::{Role, Slot};
@@ -19,7 +18,7 @@ pub(crate) struct Routes {
     slots: RwLock<BTreeMap<Slot, Place>>,
     /// The master's own place, which is no group's and no choice of the dice.
     desk: Option<ActorRef<SlotMsg>>,
-    ready: watch::Sender<Arc<Ready>>,
+    ready: RwLock<Ready>,
 }
 
 #[derive(Debug)]
@@ -41,28 +40,41 @@ impl Place {
     }
 }
 
-/// The slots that a random message may go to, by role.
+/// What a slot is to a random message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prospect {
+    /// Somebody there would take it.
+    Ready,
+    /// Not ready, and not put aside: where it may wait when nobody is ready.
+    Hopeful,
+    /// It is put aside, or there is no such slot any more.
+    None,
+}
+
+/// The slots that a random message may go to, by role, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ready {
+struct Ready {
     ready: BTreeMap<Role, Vec<Slot>>,
-    /// Not ready, and not put aside: where a message may wait when nobody is ready.
     hopeful: BTreeMap<Role, Vec<Slot>>,
 }
 
 impl Ready {
-    pub(crate) fn add(&mut self, slot: Slot) {
-        self.ready.entry(slot.role()).or_default().push(slot);
-    }
-
-    pub(crate) fn add_hopeful(&mut self, slot: Slot) {
-        self.hopeful.entry(slot.role()).or_default().push(slot);
+    fn set(&mut self, slot: Slot, prospect: Prospect) {
+        for (slots, wanted) in [(&mut self.ready, Prospect::Ready), (&mut self.hopeful, Prospect::Hopeful)] {
+            let slots = slots.entry(slot.role()).or_default();
+            match (slots.binary_search(&slot), prospect == wanted) {
+                (Ok(_), true) | (Err(_), false) => {}
+                (Ok(at), false) => drop(slots.remove(at)),
+                (Err(at), true) => slots.insert(at, slot),
+            }
+        }
     }
 }
 
 impl Routes {
     pub(crate) fn new(slots: BTreeMap<Slot, ActorRef<SlotMsg>>) -> Routes {
         let slots = slots.into_iter().map(|(slot, actor)| (slot, Place::new(actor))).collect();
-        Routes { slots: RwLock::new(slots), desk: None, ready: watch::Sender::default() }
+        Routes { slots: RwLock::new(slots), desk: None, ready: RwLock::default() }
     }
 
     /// The same with the master's own place.
@@ -116,8 +128,11 @@ impl Routes {
         }
     }
 
-    pub(crate) fn set_ready(&self, ready: Ready) {
-        self.ready.send_replace(Arc::new(ready));
+    /// From now on random messages go by this. Only what has changed: to write all of it anew for each that becomes ready
+    /// would make the start of many a quadratic one.
+    pub(crate) fn move_all(&self, moved: BTreeMap<Slot, Prospect>) {
+        let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
+        moved.into_iter().for_each(|(slot, prospect)| ready.set(slot, prospect));
     }
 
     pub(crate) fn set_crowded(&self, slot: Slot, crowded: bool) {
@@ -134,7 +149,7 @@ impl Routes {
     /// stopped would otherwise bind, message by message, what its siblings could take. Nobody ready: one that may become
     /// so, where it waits.
     pub(crate) fn pick(&self, role: Role, dice: &mut Dice) -> Option<Slot> {
-        let ready = self.ready.borrow();
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
         for candidates in [&ready.ready, &ready.hopeful] {
             let Some(slots) = candidates.get(&role).filter(|slots| !slots.is_empty()) else { continue };
             let picked = slots[dice.below(slots.len())];

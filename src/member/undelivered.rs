@@ -1,5 +1,6 @@
 //! What came back: messages of this member that were not delivered.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -51,17 +52,12 @@ impl std::fmt::Display for Lost {
 }
 
 /// Where returns are given to those who listen.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Returns {
-    listeners: broadcast::Sender<Undelivered>,
+    /// Made for the first who listens: most never do, and the room for those that wait is a hundred kilobytes.
+    listeners: OnceLock<broadcast::Sender<Undelivered>>,
     omitted: AtomicU64,
     count: AtomicU64,
-}
-
-impl Default for Returns {
-    fn default() -> Returns {
-        Returns { listeners: broadcast::Sender::new(KEPT), omitted: AtomicU64::new(0), count: AtomicU64::new(0) }
-    }
 }
 
 impl Returns {
@@ -78,11 +74,13 @@ impl Returns {
         tracing::debug!(to = %undelivered.to, action = undelivered.action, reason = %undelivered.reason,
             "message not delivered");
         // Nobody listens: it is counted.
-        let _ = self.listeners.send(undelivered);
+        if let Some(listeners) = self.listeners.get() {
+            let _ = listeners.send(undelivered);
+        }
     }
 
     pub(crate) fn listen(&self) -> broadcast::Receiver<Undelivered> {
-        self.listeners.subscribe()
+        self.listeners.get_or_init(|| broadcast::Sender::new(KEPT)).subscribe()
     }
 
     /// How many have come back.

@@ -142,6 +142,8 @@ impl Chaos {
 #[derive(Clone, Debug)]
 pub struct ChaosHandle {
     world: Arc<World>,
+    /// Which chaos of its world.
+    chaos: u64,
     stopped: Arc<AtomicBool>,
 }
 
@@ -151,15 +153,25 @@ impl ChaosHandle {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// What was injected by chaos so far, in order.
+    /// What it has injected so far, in order.
     pub fn injections(&self) -> Vec<Injection> {
-        self.world.state().chaos.iter().map(|(_, injection)| injection.clone()).collect()
+        let state = self.world.state();
+        let own = state.chaos.iter().filter(|(stroke, _)| stroke.chaos == self.chaos);
+        own.map(|(_, injection)| injection.clone()).collect()
     }
 
     /// How many of them took effect.
     pub fn took_effect(&self) -> usize {
         self.injections().iter().filter(|injection| injection.took_effect()).count()
     }
+}
+
+/// A fault of chaos, by its place: the same in every run of a seed, whichever others are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stroke {
+    /// Which chaos of its world.
+    chaos: u64,
+    number: usize,
 }
 
 /// A sequence of faults of one kind.
@@ -171,8 +183,10 @@ struct Source {
 }
 
 impl Source {
-    fn new(world: &World, kind: Kind, rate: f64) -> Source {
-        let mut source = Source { kind, rate, dice: world.dice_of_fate(0xc0 + kind as u64), due: world.now() };
+    /// Of which chaos: two at once have dice of their own.
+    fn new(world: &World, chaos: u64, kind: Kind, rate: f64) -> Source {
+        let dice = world.dice_of_fate(chaos << 8 | (0xc0 + kind as u64));
+        let mut source = Source { kind, rate, dice, due: world.now() };
         source.next();
         source
     }
@@ -220,11 +234,12 @@ impl Source {
 }
 
 /// Begins chaos among `slots`.
-pub(super) fn begin(world: &Arc<World>, chaos: &Chaos, slots: Vec<Slot>) -> ChaosHandle {
+pub(super) fn begin(world: &Arc<World>, rates: &Chaos, slots: Vec<Slot>) -> ChaosHandle {
     let stopped = Arc::new(AtomicBool::new(false));
-    let handle = ChaosHandle { world: world.clone(), stopped: stopped.clone() };
-    let sources = chaos.rates.iter().filter(|(_, rate)| **rate > 0.0 && rate.is_finite());
-    let mut sources: Vec<Source> = sources.map(|(&kind, &rate)| Source::new(world, kind, rate)).collect();
+    let chaos = world.next_chaos();
+    let handle = ChaosHandle { world: world.clone(), chaos, stopped: stopped.clone() };
+    let sources = rates.rates.iter().filter(|(_, rate)| **rate > 0.0 && rate.is_finite());
+    let mut sources: Vec<Source> = sources.map(|(&kind, &rate)| Source::new(world, chaos, kind, rate)).collect();
     if sources.is_empty() || slots.is_empty() {
         return handle;
     }
@@ -246,8 +261,9 @@ pub(super) fn begin(world: &Arc<World>, chaos: &Chaos, slots: Vec<Slot>) -> Chao
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                if !world.omitted.contains(&number) {
-                    visit(&world, number, fault, Victim::Slot(slot), lasts);
+                let stroke = Stroke { chaos, number };
+                if !world.omitted.contains(&stroke) {
+                    visit(&world, stroke, fault, Victim::Slot(slot), lasts);
                 }
             }
         })
@@ -255,15 +271,15 @@ pub(super) fn begin(world: &Arc<World>, chaos: &Chaos, slots: Vec<Slot>) -> Chao
     handle
 }
 
-fn visit(world: &Arc<World>, number: usize, fault: Fault, victim: Victim, lasts: Duration) {
+fn visit(world: &Arc<World>, stroke: Stroke, fault: Fault, victim: Victim, lasts: Duration) {
     let injection = Injection::new(fault, victim);
-    world.state().chaos.push((number, injection.clone()));
-    inject(world, &injection);
-    if fault == Fault::Stop {
+    world.state().chaos.push((stroke, injection.clone()));
+    if let (Some(process), Fault::Stop) = (inject(world, &injection), fault) {
         let weak = Arc::downgrade(world);
+        // That process, whoever is in its slot by then. It is the end of a fault, and none of its own.
         world.after(lasts, move || {
-            if let Some(world) = weak.upgrade() {
-                inject(&world, &Injection::new(Fault::Continue, victim));
+            if let (true, Some(world)) = (process.proceed(), weak.upgrade()) {
+                world.say(format_args!("{} goes on", process.id));
             }
         });
     }

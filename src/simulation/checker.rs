@@ -6,6 +6,7 @@
 //! seen by the code that sends and receives, I13 by whoever knows that the last fault is over: stories of the tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ struct Books {
     latest: BTreeMap<Slot, Incarnation>,
     /// How many exits were heard of whom, and how many causes recorded.
     exits: BTreeMap<MemberId, (u32, u32)>,
+    /// Whom this step was about. All others are as they were: a look at everybody in every step would make a long life, or
+    /// a large cluster, a slow one.
+    touched: BTreeSet<MemberId>,
     announced: bool,
     told_ready: BTreeSet<MemberId>,
     stopping_since: Option<Moment>,
@@ -93,6 +97,7 @@ impl Books {
                 // Of one that is known to be gone it is old news.
                 if self.alive.remove(id).is_some() {
                     self.exits.entry(*id).or_default().0 += 1;
+                    self.touched.insert(*id);
                 }
             }
             Event::Stop(_) => drop(self.stopping_since.get_or_insert(now)),
@@ -130,7 +135,8 @@ impl Books {
                 if self.stopping_since.is_none() {
                     wrong.push(format!("I10: {id} is told to stop, shuts the port of all, and the others serve on"));
                 }
-                let later = self.alive.iter().any(|(other, _)| other.role() > id.role());
+                // In the order of their roles.
+                let later = self.alive.last_key_value().is_some_and(|(other, _)| other.role() > id.role());
                 if later && self.stopping_since.is_some() {
                     wrong.push(format!("4.13: {id} is told to stop while members of a later role are there"));
                 }
@@ -147,6 +153,7 @@ impl Books {
                     wrong.push(format!("{id} is abandoned, and was not killed"));
                 }
                 self.exits.entry(*id).or_default().0 += 1;
+                self.touched.insert(*id);
             }
             Action::Record(record) => {
                 match record.cause {
@@ -157,7 +164,10 @@ impl Books {
                     | Cause::Hurried(_)
                     | Cause::Displaced(_)
                     | Cause::BootFailed(_)
-                    | Cause::LinkLost(..) => self.exits.entry(record.member).or_default().1 += 1,
+                    | Cause::LinkLost(..) => {
+                        self.exits.entry(record.member).or_default().1 += 1;
+                        self.touched.insert(record.member);
+                    }
                 }
                 match &record.decision {
                     Decision::GiveUp | Decision::Strategy(Directive::Escalate(_)) | Decision::StartFailed => {
@@ -219,23 +229,23 @@ impl Books {
         }
         if !self.announced {
             for (role, count, _) in self.roles.iter().filter(|(role, ..)| *role < id.role()) {
-                let were: BTreeSet<Slot> = self
-                    .alive
-                    .iter()
-                    .filter(|(id, life)| id.role() == *role && life.ready)
-                    .map(|(id, _)| id.slot())
-                    .collect();
+                let of_role = self.alive.range(of_slots(Slot::new(*role, 0), Slot::new(*role, u16::MAX)));
+                let were: BTreeSet<Slot> = of_role.filter(|(_, life)| life.ready).map(|(id, _)| id.slot()).collect();
                 if were.len() < usize::from(*count) {
                     wrong.push(format!("P14: {id} is started before role {role} is ready"));
                 }
             }
         }
         self.alive.insert(id, Life::default());
-        let of_slot = self.alive.iter().filter(|(other, _)| other.slot() == id.slot());
-        let serving = of_slot.filter(|(_, life)| life.serves()).count();
+        self.touched.insert(id);
+        let serving = self.of_slot(id.slot()).filter(|life| life.serves()).count();
         if serving > 1 {
             wrong.push(format!("I1: {serving} processes serve in {}", id.slot()));
         }
+    }
+
+    fn of_slot(&self, slot: Slot) -> impl Iterator<Item = &Life> {
+        self.alive.range(of_slots(slot, slot)).map(|(_, life)| life)
     }
 
     fn touch(&mut self, id: MemberId, deed: &str, wrong: &mut Vec<String>, change: impl FnOnce(&mut Life)) {
@@ -246,19 +256,15 @@ impl Books {
     }
 
     /// What holds after every step.
-    fn look(&self, now: Moment, wrong: &mut Vec<String>) {
-        if let Some(id) =
-            self.exits.iter().find(|(_, (exits, records))| *exits > 1 || records > exits).map(|(id, _)| id)
-        {
-            wrong.push(format!("4.8: the end of {id} is counted more than once"));
-        }
-        // The surge is one for each slot: who serves and who drains beside it, or two who leave, and nobody serves then.
-        let mut living = BTreeMap::<Slot, usize>::new();
-        for (id, _) in self.alive.iter().filter(|(_, life)| !life.killed) {
-            let count = living.entry(id.slot()).or_default();
-            *count += 1;
-            if *count > 2 {
-                wrong.push(format!("I1: {count} processes of {} live at once", id.slot()));
+    fn look(&mut self, now: Moment, wrong: &mut Vec<String>) {
+        for id in std::mem::take(&mut self.touched) {
+            if self.exits.get(&id).is_some_and(|(exits, records)| *exits > 1 || records > exits) {
+                wrong.push(format!("4.8: the end of {id} is counted more than once"));
+            }
+            // The surge is one for each slot: who serves and who drains beside it, or two who leave, and nobody serves then.
+            let living = self.of_slot(id.slot()).filter(|life| !life.killed).count();
+            if living > 2 {
+                wrong.push(format!("I1: {living} processes of {} live at once", id.slot()));
             }
         }
         let patience: Duration = self.roles.iter().map(|(_, _, patience)| *patience + SLACK).sum();
@@ -266,4 +272,9 @@ impl Books {
             wrong.push(format!("I12: asked to stop {:?} ago, and not finished", now - since));
         }
     }
+}
+
+/// Every process that there can be in these slots.
+fn of_slots(first: Slot, last: Slot) -> RangeInclusive<MemberId> {
+    first.member(Incarnation::new(0))..=last.member(Incarnation::new(u32::MAX))
 }

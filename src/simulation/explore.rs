@@ -2,6 +2,7 @@
 //! and can be seen again.
 
 use std::env;
+use std::ffi::OsStr;
 use std::future::Future;
 use std::num::NonZero;
 use std::sync::Mutex;
@@ -11,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Simulation;
+use super::chaos::Stroke;
 use super::run::{Bounds, Failure, Run, run};
 use super::trace::hash;
 use crate::error::BoxError;
@@ -65,7 +67,7 @@ const ATTEMPTS: usize = 100;
 /// # Panics
 /// When a seed fails: its test returns an error or panics, something that must always hold does not, a process is left,
 /// a panic belongs to nobody, a world does not end. The panic says which seed, how to see it again, without which faults
-/// of chaos it would not have failed, and what happened last.
+/// of chaos it would not have failed, and what happened last. And when `HATCHERY_SEED` is no number.
 pub fn explore<F, Fut, E>(seeds: impl IntoIterator<Item = u64>, test: F) -> Explored
 where
     F: Fn(Simulation) -> Fut + Sync,
@@ -106,13 +108,14 @@ impl Explore {
     }
 
     /// A run in which members are polled more often has failed. Default 1,000,000,000. Polls in a row without any time
-    /// passing are limited to a million.
+    /// passing are limited to a million, those of members and those of the test itself.
     pub fn step_limit(mut self, polls: u64) -> Explore {
         self.bounds.polls = polls;
         self
     }
 
-    /// Whether a failing run is repeated with fewer faults of chaos, to find those that it needs. Default yes.
+    /// Whether a failing run is repeated with fewer faults of chaos, to find those that it needs. Default yes. A run with
+    /// fewer counts if it fails for the same reason: the same first line, but for words with a number in them.
     pub fn shorten(mut self, shorten: bool) -> Explore {
         self.shortens = shorten;
         self
@@ -139,14 +142,18 @@ impl Explore {
     ///
     /// # Errors
     /// The failure: of several, that of the seed which comes first.
+    ///
+    /// # Panics
+    /// `HATCHERY_SEED` is set, and no number.
+    #[track_caller]
     pub fn try_run<F, Fut, E>(mut self, test: F) -> Result<Explored, Box<Failure>>
     where
         F: Fn(Simulation) -> Fut + Sync,
         Fut: Future<Output = Result<(), E>>,
         E: Into<BoxError>,
     {
-        if let Some(seed) = env::var(SEED).ok().and_then(|seed| seed.parse().ok()) {
-            self.seeds = vec![seed];
+        if let Some(text) = env::var_os(SEED) {
+            self.seeds = vec![named(&text).unwrap_or_else(|wrong| panic!("{wrong}"))];
         }
         let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let failed_at = AtomicUsize::new(usize::MAX);
@@ -206,7 +213,8 @@ impl Explore {
         Ok((Summary::of(&first), twice))
     }
 
-    /// Leaves out one fault of chaos after the other, for as long as it still fails.
+    /// Leaves out one fault of chaos after the other, for as long as it still fails in the same way. Another failure may be
+    /// worth knowing, and is not what this seed was about.
     fn shortened<F, Fut, E>(&self, failure: Failure, test: &F) -> Failure
     where
         F: Fn(Simulation) -> Fut,
@@ -218,16 +226,22 @@ impl Explore {
             return smallest;
         }
         // The latest first: what came after the cause is most of it.
-        let candidates: Vec<usize> = smallest.chaos.iter().rev().copied().collect();
+        let candidates: Vec<Stroke> = smallest.chaos.iter().rev().copied().collect();
         for candidate in candidates.into_iter().take(ATTEMPTS) {
             omitted.push(candidate);
             match run(smallest.seed, self.bounds, omitted.clone(), test) {
-                Err(failure) => smallest = failure,
-                Ok(_) => drop(omitted.pop()),
+                Err(failure) if failure.is_like(&smallest) => smallest = failure,
+                Ok(_) | Err(_) => drop(omitted.pop()),
             }
         }
         smallest
     }
+}
+
+/// The seed that the environment names. Whoever has mistyped it would otherwise see another one fail, or none.
+fn named(text: &OsStr) -> Result<u64, String> {
+    let seed = text.to_str().and_then(|text| text.parse().ok());
+    seed.ok_or_else(|| format!("{SEED} is {text:?}, and a seed is a whole number from 0 to {}", u64::MAX))
 }
 
 /// What is kept of a run.
@@ -260,5 +274,19 @@ impl Explored {
 impl Default for Bounds {
     fn default() -> Bounds {
         Bounds { virtual_time: Duration::from_secs(30 * 24 * 60 * 60), polls: 1_000_000_000 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_of_the_environment_is_a_number_or_a_sentence() {
+        assert_eq!(named("17".as_ref()), Ok(17));
+        for wrong in ["", "seventeen", "-1", "17 ", "0x11", "18446744073709551616"] {
+            let sentence = named(wrong.as_ref()).expect_err(wrong);
+            assert!(sentence.starts_with(&format!("HATCHERY_SEED is {wrong:?}, and")), "{sentence}");
+        }
     }
 }

@@ -171,14 +171,15 @@ impl fmt::Display for Injection {
     }
 }
 
-/// Injects a fault, now or for the next start.
-pub(super) fn inject(world: &Arc<World>, injection: &Injection) {
+/// Injects a fault, now or for the next start. Returns the process on which it took effect at once.
+pub(super) fn inject(world: &Arc<World>, injection: &Injection) -> Option<Arc<Process>> {
     let (fault, victim) = (injection.fault(), injection.victim());
     world.state().injections.push(injection.clone());
     if let Fault::ClockJump(span) = fault {
         world.say(format_args!("fault: the host is suspended for {span:?}"));
         injection.took_effect_at(world.now());
-        return world.run(move || Box::pin(tokio::time::advance(span)));
+        world.run(move || Box::pin(tokio::time::advance(span)));
+        return None;
     }
     let process = find(world, victim);
     if let Fault::SlowBoot(_) | Fault::NeverReady | Fault::SpawnError(_) = fault {
@@ -190,15 +191,18 @@ pub(super) fn inject(world: &Arc<World>, injection: &Injection) {
         if let Some(slot) = slot {
             world.state().awaited.entry(slot).or_default().push((fault, injection.clone()));
         }
-        return;
+        return None;
     }
     let Some(process) = process else {
-        return world.say(format_args!("fault: {injection}: nobody is there"));
+        world.say(format_args!("fault: {injection}: nobody is there"));
+        return None;
     };
     world.say(format_args!("fault: {} {fault}", process.id));
-    if strike(world, &process, fault, injection) {
+    let took_effect = strike(world, &process, fault, injection);
+    if took_effect {
         injection.took_effect_at(world.now());
     }
+    took_effect.then_some(process)
 }
 
 fn find(world: &World, victim: Victim) -> Option<Arc<Process>> {

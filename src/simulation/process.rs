@@ -116,10 +116,11 @@ impl Process {
         !self.stopped.swap(true, Ordering::Relaxed)
     }
 
-    fn proceed(&self) -> bool {
+    /// `false`: it was not stopped, or it has ended.
+    pub(super) fn proceed(&self) -> bool {
         let was_stopped = self.stopped.swap(false, Ordering::Relaxed);
         self.go_on();
-        was_stopped
+        was_stopped && self.exit.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// It goes on, unless something else holds it.

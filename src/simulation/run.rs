@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::Simulation;
+use super::chaos::Stroke;
 use super::trace::Trace;
 use super::world::{Job, World};
 use crate::error::{BoxError, chain};
@@ -49,8 +50,21 @@ pub struct Failure {
     pub faults: Vec<String>,
     /// What happened up to then.
     pub trace: Trace,
-    /// The numbers of the faults of chaos that were injected.
-    pub(super) chaos: Vec<usize>,
+    /// Which faults of chaos were injected.
+    pub(super) chaos: Vec<Stroke>,
+}
+
+impl Failure {
+    /// Whether it is of the same kind as another: the first line of its reason is the same sentence. Words with a number in
+    /// them say who, when and how many, and may be others.
+    pub(super) fn is_like(&self, other: &Failure) -> bool {
+        let sentence = |failure: &Failure| -> Vec<String> {
+            let line = failure.reason.lines().next().unwrap_or_default();
+            let words = line.split_whitespace().filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
+            words.map(str::to_owned).collect()
+        };
+        sentence(self) == sentence(other)
+    }
 }
 
 /// So much of a trace is shown with a failure.
@@ -78,7 +92,7 @@ pub(super) struct Bounds {
 }
 
 /// Runs one world. `omitted`: the faults of chaos that are left out.
-pub(super) fn run<F, Fut, E>(seed: u64, bounds: Bounds, omitted: Vec<usize>, test: F) -> Result<Run, Failure>
+pub(super) fn run<F, Fut, E>(seed: u64, bounds: Bounds, omitted: Vec<Stroke>, test: F) -> Result<Run, Failure>
 where
     F: FnOnce(Simulation) -> Fut,
     Fut: Future<Output = Result<(), E>>,
@@ -124,7 +138,11 @@ where
 {
     tokio::task::spawn_local(work(inbox));
     let mut halted = world.halted.subscribe();
-    let test = test(Simulation::of(world.clone()));
+    let mut test = Box::pin(test(Simulation::of(world.clone())));
+    let test = std::future::poll_fn(move |context| {
+        world.polls_test();
+        test.as_mut().poll(context)
+    });
     tokio::select! {
         biased;
         why = halted.wait_for(Option::is_some) => {
@@ -191,7 +209,7 @@ fn report(world: &World) -> Run {
 fn failure(seed: u64, reason: String, world: Option<&Arc<World>>) -> Failure {
     let trace = world.map(|world| world.trace()).unwrap_or_default();
     let injected = world.map(|world| world.state().chaos.clone()).unwrap_or_default();
-    let chaos = injected.iter().map(|(number, _)| *number).collect();
+    let chaos = injected.iter().map(|(stroke, _)| *stroke).collect();
     let faults = injected.iter().map(|(_, injection)| injection.to_string()).collect();
     Failure { seed, reason, faults, trace, chaos }
 }

@@ -101,6 +101,13 @@ impl Observe for Scribe {
             if let Some(text) = done(action) {
                 self.0.say(text);
             }
+            // Whom the next chaos may strike.
+            if let Action::Open(slot) = action {
+                self.0.state().slots.push(*slot);
+            }
+            if let Action::Close(slot) = action {
+                self.0.state().slots.retain(|there| there != slot);
+            }
         }
     }
 

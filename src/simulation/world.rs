@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
+use super::chaos::Stroke;
 use super::fault::{Fault, Injection};
 use super::process::Process;
 use super::trace::{Pen, Trace};
@@ -30,17 +31,18 @@ pub(super) struct World {
     /// Why everything has come to a halt.
     pub(super) halted: watch::Sender<Option<String>>,
     most_polls: u64,
-    /// Chaos leaves out the faults with these numbers.
-    pub(super) omitted: Vec<usize>,
+    /// Chaos leaves these out.
+    pub(super) omitted: Vec<Stroke>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 pub(super) struct State {
     polled: Option<MemberId>,
-    polls: u64,
-    /// When the polls were last looked at, and how often the clock had not moved since.
-    looked: Option<(Instant, u32)>,
+    /// Of members.
+    polls: Polls,
+    /// Of the test itself.
+    test_polls: Polls,
     facts: u64,
     /// Processes that live, by who they are.
     pub(super) living: BTreeMap<MemberId, Arc<Process>>,
@@ -50,8 +52,10 @@ pub(super) struct State {
     /// Faults that wait for the next start in a slot.
     pub(super) awaited: BTreeMap<Slot, Vec<(Fault, Injection)>>,
     pub(super) injections: Vec<Injection>,
-    /// Faults of chaos, in the order of their numbers.
-    pub(super) chaos: Vec<(usize, Injection)>,
+    /// Faults of chaos, in the order in which they came.
+    pub(super) chaos: Vec<(Stroke, Injection)>,
+    /// How often chaos was begun.
+    chaoses: u64,
     ghosts: Vec<Ghost>,
     strays: Vec<MemberId>,
     pub(super) violations: Vec<String>,
@@ -63,6 +67,31 @@ pub(super) struct State {
     pub(super) slots: Vec<Slot>,
     /// It has not ended.
     pub(super) running: bool,
+}
+
+/// How often something was polled, and whether the clock moves meanwhile.
+#[derive(Default)]
+struct Polls {
+    count: u64,
+    /// When they were last looked at, and how often the clock had not moved since.
+    looked: Option<(Instant, u32)>,
+}
+
+impl Polls {
+    /// One more. `true`: it is one of very many, and the time does not pass.
+    fn stand_still(&mut self) -> bool {
+        self.count += 1;
+        if !self.count.is_multiple_of(LOOK) {
+            return false;
+        }
+        let now = clock::now();
+        let stood = match self.looked {
+            Some((then, stood)) if then == now => stood + 1,
+            Some(_) | None => 0,
+        };
+        self.looked = Some((now, stood));
+        stood >= STANDS
+    }
 }
 
 /// Something that code of a member did after its process had ended: nobody could notice.
@@ -92,7 +121,12 @@ const STANDS: u32 = 256;
 pub(super) const MASTER_PID: u32 = 1;
 
 impl World {
-    pub(super) fn new(seed: u64, omitted: Vec<usize>, jobs: mpsc::UnboundedSender<Job>, most_polls: u64) -> Arc<World> {
+    pub(super) fn new(
+        seed: u64,
+        omitted: Vec<Stroke>,
+        jobs: mpsc::UnboundedSender<Job>,
+        most_polls: u64,
+    ) -> Arc<World> {
         Arc::new(World {
             seed,
             started: clock::now(),
@@ -135,6 +169,13 @@ impl World {
         Dice::seeded(mix(self.seed ^ mix(purpose)))
     }
 
+    /// A number for each chaos that is begun.
+    pub(super) fn next_chaos(&self) -> u64 {
+        let mut state = self.state();
+        state.chaoses += 1;
+        state.chaoses - 1
+    }
+
     /// Has something done on this world's thread, as a task that belongs to no member.
     pub(super) fn run(&self, job: impl FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send + 'static) {
         // A world that ends does nothing any more.
@@ -162,6 +203,16 @@ impl World {
         });
     }
 
+    /// The test is about to be polled. One that is always ready to go on keeps the clock where it is.
+    pub(super) fn polls_test(&self) {
+        let stands = self.state().test_polls.stand_still();
+        if stands {
+            let why =
+                "the test itself is polled again and again, and the time does not pass: wait with elapse or eventually";
+            self.halt(why.to_owned());
+        }
+    }
+
     pub(super) fn count_fact(&self) {
         self.state().facts += 1;
     }
@@ -171,7 +222,7 @@ impl World {
     }
 
     pub(super) fn polls(&self) -> u64 {
-        self.state().polls
+        self.state().polls.count
     }
 
     pub(super) fn spawned(&self) -> u32 {
@@ -240,21 +291,12 @@ impl fmt::Debug for World {
 impl Stage for World {
     fn enter(&self, id: MemberId) -> bool {
         let mut state = self.state();
-        state.polls += 1;
-        if state.polls.is_multiple_of(LOOK) {
-            let now = clock::now();
-            let stood = match state.looked {
-                Some((then, stood)) if then == now => stood + 1,
-                Some(_) | None => 0,
-            };
-            state.looked = Some((now, stood));
-            if stood >= STANDS {
-                drop(state);
-                self.halt(format!("{id} is polled again and again, and the time does not pass"));
-                return false;
-            }
+        if state.polls.stand_still() {
+            drop(state);
+            self.halt(format!("{id} is polled again and again, and the time does not pass"));
+            return false;
         }
-        if state.polls > self.most_polls {
+        if state.polls.count > self.most_polls {
             drop(state);
             self.halt(format!("members were polled {} times", self.most_polls));
             return false;

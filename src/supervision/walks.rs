@@ -418,7 +418,14 @@ fn happening(world: &mut World, dice: &mut Dice, old: &[Event]) -> Event {
     if ids.is_empty() || (dice.below(8) == 0 && !old.is_empty()) {
         // Only facts about members: to stop twice is a new wish.
         let is_fact = |event: &&Event| {
-            matches!(event, Event::Exited(..) | Event::Exception(..) | Event::Unresponsive(..) | Event::Ready(_))
+            matches!(
+                event,
+                Event::Exited(..)
+                    | Event::Exception(..)
+                    | Event::Unresponsive(..)
+                    | Event::LinkLost(..)
+                    | Event::Ready(_)
+            )
         };
         let facts: Vec<_> = old.iter().filter(is_fact).collect();
         return facts.get(dice.below(facts.len().max(1))).map_or(Event::DeadlinePassed, |&event| event.clone());

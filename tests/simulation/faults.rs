@@ -129,15 +129,20 @@ fn p13_during_a_storm_of_restarts_the_status_says_when_it_is_tried_again() {
     explore(seeds(), |sim| async move {
         let cluster = sim.start(web(1)).await?;
         cluster.ready().await?;
+        let worker = || cluster.status().of(Role::WORKER).next().cloned().expect("it is in the plan");
+        // From backing off to being parked: two of its processes fail young in each round.
         for _ in 0..5 {
             sim.fault(Slot::worker(0), Fault::SpawnError(12));
-            sim.fault(Slot::worker(0), Fault::Signal(9));
-            sim.elapse(ms(400)).await;
+            assert!(sim.fault(Slot::worker(0), Fault::Signal(9)).took_effect());
+            sim.eventually(secs(1), || worker().retry_in.is_some()).await?;
+            let waits = worker();
+            let left = waits.retry_in.expect("it was there a moment ago");
+            sim.elapse(left - ms(20)).await;
+            assert_eq!(worker().id, waits.id, "it is tried again before its time, {left:?}");
+            sim.elapse(ms(40)).await;
+            assert!(worker().id > waits.id, "it is not tried again after {left:?}");
+            sim.eventually(secs(60), || cluster.status().ready(Role::WORKER) == 1).await?;
         }
-        let status = cluster.status();
-        let waits = status.of(Role::WORKER).any(|status| status.retry_in.is_some());
-        assert!(waits || status.ready(Role::WORKER) == 1, "{status:?}");
-        sim.eventually(secs(60), || cluster.status().ready(Role::WORKER) == 1).await?;
         cluster.shutdown().await?;
         sim.check_quiescent()
     });

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hatchery::simulation::{Chaos, Explore, Fault, Simulation};
-use hatchery::{Context, Hatchery, Slot};
+use hatchery::simulation::{Chaos, ChaosHandle, Explore, Fault, Simulation};
+use hatchery::{Context, Hatchery, Role, Slot};
 
 use crate::{agent, secs, web};
 
@@ -37,6 +37,49 @@ fn a_failure_names_its_seed_and_the_faults_that_it_needs() {
     let told = failure.to_string();
     assert!(told.contains("HATCHERY_SEED=3") && told.contains("worker/1 is not to be touched"), "{told}");
     assert_eq!(failure.faults.len(), 1, "one is enough: {:?}", failure.faults);
+}
+
+#[test]
+fn two_at_once_are_two_fates_and_each_fault_of_either_is_left_out_alone() {
+    let failure = Explore::new(3..4).threads(1).try_run(|sim| async move {
+        let cluster = sim.start(web(2)).await?;
+        cluster.ready().await?;
+        let crashes = sim.chaos(Chaos::new().crashes_per_hour(60.0));
+        let more = sim.chaos(Chaos::new().crashes_per_hour(60.0).link_stalls_per_hour(60.0));
+        sim.elapse(secs(1_800)).await;
+        let crashes_of = |chaos: &ChaosHandle| -> Vec<String> {
+            let crashes = chaos.injections().into_iter().filter(|one| !matches!(one.fault(), Fault::LinkStall(_)));
+            crashes.map(|one| one.to_string()).collect()
+        };
+        let (one, other) = (crashes_of(&crashes), crashes_of(&more));
+        assert!(one.is_empty() || one != other, "they go in step: {one:?}");
+        let died = sim.trace().lines().any(|line| line.contains("worker/1#1 ") && line.contains("fault"));
+        assert!(!died, "worker/1 is not to be touched");
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+    let failure = failure.expect_err("somebody touches it in half an hour");
+    assert!(failure.reason.contains("worker/1 is not to be touched"), "{failure}");
+    assert_eq!(failure.faults.len(), 1, "one is enough: {:?}", failure.faults);
+}
+
+#[test]
+fn a_failure_that_is_made_smaller_stays_the_same_failure() {
+    let failure = Explore::new(3..4).threads(1).try_run(|sim| async move {
+        let cluster = sim.start(web(2)).await?;
+        cluster.ready().await?;
+        sim.chaos(Chaos::new().crashes_per_hour(60.0));
+        sim.elapse(secs(1_800)).await;
+        let deaths = sim.trace().lines().filter(|line| line.contains("fault: worker/1#")).count();
+        cluster.shutdown().await?;
+        sim.check_quiescent()?;
+        match deaths {
+            0 => Err::<(), hatchery::BoxError>("nobody touches worker/1".into()),
+            deaths => Err(format!("worker/1 is touched {deaths} times").into()),
+        }
+    });
+    let failure = failure.expect_err("it always fails");
+    assert_eq!((failure.reason.as_str(), failure.faults.len()), ("worker/1 is touched 1 times", 1), "{failure}");
 }
 
 #[test]
@@ -77,6 +120,20 @@ fn a_world_that_does_not_end_is_ended() {
     });
     let reason = spins.expect_err("no time passes").reason;
     assert!(reason.contains("worker/0#1 is polled again and again"), "{reason}");
+}
+
+#[test]
+fn a_test_that_spins_is_ended_and_told_that_it_does() {
+    let spins = Simulation::try_run(1, |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        // It would be in a moment, and no moment passes.
+        while cluster.status().ready(Role::WORKER) == 0 {
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, hatchery::BoxError>(())
+    });
+    let reason = spins.expect_err("no time passes").reason;
+    assert!(reason.contains("the test itself is polled again and again"), "{reason}");
 }
 
 #[test]

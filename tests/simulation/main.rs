@@ -40,8 +40,12 @@ fn seeds() -> Range<u64> {
 
 /// The seeds of a story that is told so often, unless the environment says otherwise.
 fn as_many_as(usual: u64) -> Range<u64> {
-    let count = std::env::var("HATCHERY_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual);
-    0..count
+    const COUNT: &str = "HATCHERY_SEEDS";
+    let told = std::env::var_os(COUNT);
+    0..told.map_or(usual, |told| {
+        let count = told.to_str().and_then(|told| told.parse().ok());
+        count.unwrap_or_else(|| panic!("{COUNT} is {told:?}, and is to be how many seeds"))
+    })
 }
 
 /// Dice of a test's own, by the seed of its world.

@@ -14,7 +14,8 @@ use crate::{agent, ms, secs, seeds};
 pub(crate) struct Ledger {
     sent: BTreeMap<(MemberId, u64), u32>,
     delivered: BTreeMap<(MemberId, u64), u32>,
-    returned: BTreeMap<(MemberId, u64), u32>,
+    /// For each time that it came back: whether it may have been seen.
+    returned: BTreeMap<(MemberId, u64), Vec<bool>>,
     /// The latest number that each receiver had of each sender.
     latest: BTreeMap<(MemberId, MemberId), u64>,
     out_of_order: Vec<String>,
@@ -30,8 +31,13 @@ impl Ledger {
         assert_eq!(self.out_of_order, Vec::<String>::new());
         let twice = self.delivered.iter().find(|(_, times)| **times > 1);
         assert_eq!(twice, None, "delivered twice");
-        let twice = self.returned.iter().find(|(_, times)| **times > 1);
+        let twice = self.returned.iter().find(|(_, times)| times.len() > 1);
         assert_eq!(twice, None, "came back twice");
+        // Who trusts a message that comes back as never seen sends it again.
+        let denied = self.returned.iter().find(|(key, seen)| self.delivered.contains_key(key) && seen.contains(&false));
+        assert_eq!(denied, None, "delivered, and came back as never seen");
+        let unsent = self.returned.keys().find(|key| !self.sent.contains_key(key));
+        assert_eq!(unsent, None, "came back, and was not sent");
         let unsent = self.delivered.keys().find(|key| !self.sent.contains_key(key));
         assert_eq!(unsent, None, "delivered, and was not sent");
         // The last of each may still have been under way at the stop.
@@ -64,7 +70,8 @@ pub(crate) async fn correspond(cx: &Context, ledger: Shared, of: u16, every: Dur
     cx.spawn(async move {
         while let Some(lost) = returns.next().await {
             let bytes: [u8; 8] = lost.payload[..].try_into().expect("it was 8 bytes");
-            *book.lock().expect("nobody panicked").returned.entry((me, u64::from_le_bytes(bytes))).or_default() += 1;
+            let mut ledger = book.lock().expect("nobody panicked");
+            ledger.returned.entry((me, u64::from_le_bytes(bytes))).or_default().push(lost.perhaps_seen);
         }
     });
     cx.ready();

@@ -1,9 +1,9 @@
 //! Members that follow a script: for those who test a strategy, or the master's side.
 
 use hatchery::simulation::{MockProcess, explore};
-use hatchery::{Hatchery, MemberState, Role};
+use hatchery::{Context, Hatchery, MemberState, Request, Role, Slot};
 
-use crate::{ms, secs, seeds};
+use crate::{agent, ms, secs, seeds, worker};
 
 fn good() -> MockProcess {
     MockProcess::script().boot(ms(50)).ready()
@@ -59,6 +59,38 @@ fn a_mock_that_never_says_ready_fails_the_start() {
         let cluster = sim.start(plan).await?;
         let error = cluster.ready().await.expect_err("it never is").to_string();
         assert!(error.contains("cache/0#1"), "{error}");
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn a_worker_is_tested_alone_and_so_is_an_agent() {
+    // One that says what the test wants to hear; and one that is there, and knows of nothing.
+    let answers = |cx: Context| async move {
+        cx.messenger().answer("count", |_: Request<()>| async { Ok::<_, String>(41u64) })?;
+        cx.ready();
+        Ok::<_, hatchery::BoxError>(())
+    };
+    explore(seeds(), |sim| async move {
+        let plan = || Hatchery::new().listen_named("http", "127.0.0.1:8080").workers(1, worker);
+        let cluster = sim.start(plan().agent(answers)).await?;
+        cluster.ready().await?;
+        assert_eq!(sim.client("http").get("/count").await?.text(), "41");
+        cluster.shutdown().await?;
+
+        let cluster = sim.start(plan().agent_mock(good())).await?;
+        cluster.ready().await?;
+        let reply = sim.client("http").get("/count").await?;
+        assert!(reply.text().starts_with("failed: "), "it answers all the same: {}", reply.text());
+        cluster.shutdown().await?;
+
+        // The same of an agent.
+        let cluster = sim.start(Hatchery::new().agent(agent).worker_mocks(1, good())).await?;
+        cluster.ready().await?;
+        for expected in 1..=2u64 {
+            assert_eq!(cluster.messenger().call::<u64>(Slot::agent(), "count", &()).await?, expected);
+        }
+        cluster.shutdown().await?;
         sim.check_quiescent()
     });
 }

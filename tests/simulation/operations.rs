@@ -1,8 +1,9 @@
 //! What an operator asks for while everything goes wrong. The witness of the simulation looks on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hatchery::simulation::{Chaos, Explore, Simulation, explore};
+use hatchery::simulation::{Chaos, ChaosHandle, Explore, Simulation, explore};
 use hatchery::supervision::{Conclusion, OperationError};
 use hatchery::{ClusterHandle, MemberId, MemberState, Role, Slot};
 
@@ -134,6 +135,37 @@ fn a_restart_has_no_gap_a_stopped_slot_stays_empty_and_a_role_of_none_answers_ag
         });
         assert!(reply?.is_success());
         assert_eq!((grown, cluster.status().ready(Role::WORKER)), (Conclusion::Done, 2));
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn chaos_strikes_the_slots_that_there_are_when_it_begins() {
+    explore(seeds(), |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        // So often that no slot is spared, and nobody is harmed.
+        let stalls = || sim.chaos(Chaos::new().link_stalls_per_hour(36_000.0));
+        let victims = |chaos: &ChaosHandle| -> BTreeSet<String> {
+            chaos.injections().iter().map(|injection| injection.victim().to_string()).collect()
+        };
+        let of = |slots: &[Slot]| -> BTreeSet<String> { slots.iter().map(ToString::to_string).collect() };
+        let few = stalls();
+        assert_eq!(cluster.scale(Role::WORKER, 2).await, Conclusion::Done);
+        let more = stalls();
+        sim.elapse(secs(20)).await;
+        [&few, &more].into_iter().for_each(ChaosHandle::stop);
+        let (one, other) = (Slot::worker(0), Slot::worker(1));
+        assert_eq!(victims(&few), of(&[Slot::agent(), one]));
+        assert_eq!(victims(&more), of(&[Slot::agent(), one, other]));
+        sim.elapse(secs(20)).await;
+        assert_eq!(cluster.scale(Role::WORKER, 1).await, Conclusion::Done);
+        let fewer = stalls();
+        sim.elapse(secs(20)).await;
+        fewer.stop();
+        assert_eq!(victims(&fewer), of(&[Slot::agent(), one]));
+        sim.elapse(secs(20)).await;
         cluster.shutdown().await?;
         sim.check_quiescent()
     });

@@ -1,9 +1,14 @@
 //! Everything at once, for hours: what must hold in every step is checked by the simulation itself.
 
-use hatchery::simulation::{Chaos, Explore};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hatchery::simulation::{Chaos, Explore, Fault, Trace, Victim, explore};
+use hatchery::supervision::Conclusion;
 use hatchery::{Role, Slot};
 
-use crate::{secs, seeds, web};
+use crate::{Luck, ms, secs, seeds, web};
 
 #[test]
 fn i13_after_hours_of_chaos_the_cluster_is_whole_again_and_stops_in_order() {
@@ -56,11 +61,125 @@ fn the_only_worker_may_die_again_and_again_and_its_port_never_refuses() {
         cluster.ready().await?;
         for round in 0..20u64 {
             sim.elapse(secs(2)).await;
-            sim.fault(Slot::worker(0), hatchery::simulation::Fault::Signal(9));
+            sim.fault(Slot::worker(0), Fault::Signal(9));
             let reply = sim.client("http").get("/who").await?;
             assert_eq!(reply.text(), format!("worker/0#{}", round + 2));
         }
         cluster.shutdown().await?;
         sim.check_quiescent()
     });
+}
+
+#[test]
+fn a_frozen_member_goes_on_in_time_though_a_successor_has_its_slot() {
+    explore(seeds(), |sim| async move {
+        let plan = web(1).tune(Role::WORKER, |role| {
+            role.stop_timeout(secs(30));
+        });
+        let cluster = sim.start(plan).await?;
+        cluster.ready().await?;
+        let worker = Slot::worker(0);
+        let chaos = sim.chaos(Chaos::new().freezes_per_hour(3_600.0));
+        let struck = || {
+            let struck =
+                |one: &hatchery::simulation::Injection| one.took_effect() && one.victim() == Victim::Slot(worker);
+            chaos.injections().iter().any(struck)
+        };
+        sim.eventually(secs(600), struck).await?;
+        chaos.stop();
+        assert_eq!(cluster.restart(worker).await, Conclusion::Done);
+        // It has 30 s to leave, and stands for no more than 20.
+        sim.elapse(secs(40)).await;
+        let trace = sim.trace();
+        assert!(trace.as_str().contains("worker/0#1 goes on"), "{trace}");
+        assert!(trace.as_str().contains("worker/0#1 exited with code 0"), "it was killed:\n{trace}");
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn a_freeze_is_one_fault_and_not_two() {
+    let injected = AtomicU64::new(0);
+    let explored = Explore::new(seeds()).repeat_every(0).run(|sim| {
+        let injected = &injected;
+        async move {
+            let cluster = sim.start(web(2)).await?;
+            cluster.ready().await?;
+            let chaos = sim.chaos(Chaos::new().freezes_per_hour(120.0));
+            sim.elapse(secs(600)).await;
+            chaos.stop();
+            sim.elapse(secs(30)).await;
+            injected.fetch_add(chaos.injections().len() as u64, Ordering::Relaxed);
+            cluster.shutdown().await?;
+            sim.check_quiescent()
+        }
+    });
+    assert!(explored.faults > explored.seeds, "{explored:?}");
+    assert_eq!(explored.faults + explored.idle_faults, injected.into_inner(), "{explored:?}");
+}
+
+/// When processes of a slot were replaced that had been ready for less than a second, or never.
+fn young_restarts(trace: &Trace, slot: Slot) -> Vec<Duration> {
+    let (prefix, mut ready, mut found) = (format!("{slot}#"), BTreeMap::new(), Vec::new());
+    for line in trace.lines() {
+        let mut words = line.splitn(3, ' ');
+        let (Some(at), Some(id), Some(what)) = (words.next(), words.next(), words.next()) else { continue };
+        if !id.starts_with(&prefix) {
+            continue;
+        }
+        let at: f64 = at.trim_matches(['+', 's']).parse().expect("a line begins with its time");
+        let at = Duration::from_micros((at * 1e6).round() as u64);
+        if what.starts_with("is ready") {
+            ready.entry(id).or_insert(at);
+        }
+        let replaced = what
+            .split_once(" -> ")
+            .is_some_and(|(_, decision)| decision.starts_with("restart ") || decision.starts_with("replace "));
+        if replaced && ready.get(id).is_none_or(|since| at - *since < secs(1)) {
+            found.push(at);
+        }
+    }
+    found
+}
+
+#[test]
+fn i5_no_slot_has_more_restarts_in_any_window_than_its_budget() {
+    const RESTARTS: usize = 5;
+    const PERIOD: Duration = Duration::from_secs(30);
+    let (spent, parked) = (AtomicU64::new(0), AtomicU64::new(0));
+    let explored = Explore::new(seeds()).run(|sim| {
+        let (spent, parked) = (&spent, &parked);
+        async move {
+            let cluster = sim.start(web(3)).await?;
+            cluster.ready().await?;
+            let mut luck = Luck::of(&sim);
+            for round in 1..=400u64 {
+                let faults = [Fault::Signal(9), Fault::Exit(1), Fault::Panic, Fault::SpawnError(11), Fault::LinkReset];
+                let worker = Slot::worker(luck.below(3) as u16);
+                sim.fault(worker, faults[luck.below(faults.len() as u64) as usize]);
+                sim.elapse(ms(luck.below(400))).await;
+                if round.is_multiple_of(50) {
+                    // So that they have credit again, and nobody is given up.
+                    sim.elapse(secs(luck.below(60))).await;
+                }
+            }
+            sim.eventually(secs(120), || cluster.status().ready(Role::WORKER) == 3).await?;
+            cluster.shutdown().await?;
+            let trace = sim.trace();
+            for worker in (0..3).map(Slot::worker) {
+                let restarts = young_restarts(&trace, worker);
+                let over = restarts.windows(RESTARTS + 1).find(|window| window[RESTARTS] - window[0] <= PERIOD);
+                assert_eq!(over, None, "{worker} has more than {RESTARTS} in {PERIOD:?}:\n{trace}");
+                let full = restarts.windows(RESTARTS).filter(|window| window[RESTARTS - 1] - window[0] <= PERIOD);
+                spent.fetch_add(full.count() as u64, Ordering::Relaxed);
+                let is_parked = format!("{worker} is parked");
+                parked.fetch_add(u64::from(trace.as_str().contains(&is_parked)), Ordering::Relaxed);
+            }
+            sim.check_quiescent()
+        }
+    });
+    // Where nobody comes up to the limit, nobody could have gone beyond it.
+    let (spent, parked) = (spent.into_inner(), parked.into_inner());
+    assert!(spent > explored.seeds && parked > explored.seeds, "{spent} times spent, {parked} parked, {explored:?}");
 }
