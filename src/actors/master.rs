@@ -217,7 +217,7 @@ impl MasterState {
             }
         }
         let due = self.supervisor.deadline().and_then(|due| timer::instant(self.board.started(), due));
-        self.timer.send_if_modified(|armed| std::mem::replace(armed, due) != due);
+        timer::arm(&self.timer, due, matches!(event, Event::DeadlinePassed));
         for slot in touched {
             self.board.lock().update(slot, &self.supervisor);
         }

@@ -20,6 +20,12 @@ pub(super) const LATE: Duration = Duration::from_millis(20);
 /// Enough to read what lies in the links, and little for those who are overdue anyway.
 const CATCH_UP: Duration = Duration::from_millis(20);
 
+/// Tells the timer what is due next. One that has just rung waits to be told, also of the same moment: then not all that was
+/// due has been seen to.
+pub(super) fn arm(timer: &watch::Sender<Option<Instant>>, due: Option<Instant>, has_rung: bool) {
+    timer.send_if_modified(|armed| std::mem::replace(armed, due) != due || has_rung);
+}
+
 /// The one timer: rings when the moment that was asked for is here.
 pub(super) async fn ring(mut armed: watch::Receiver<Option<Instant>>, master: ActorRef<MasterMsg>) {
     loop {
@@ -56,6 +62,18 @@ pub(super) async fn ring(mut armed: watch::Receiver<Option<Instant>>, master: Ac
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_that_has_rung_rings_again_for_what_is_still_due() {
+        let timer = watch::Sender::new(None);
+        let mut ringing = timer.subscribe();
+        let due = Some(clock::now());
+        for (has_rung, is_told) in [(false, true), (false, false), (true, true)] {
+            arm(&timer, due, has_rung);
+            assert_eq!(ringing.has_changed().expect("the timer is there"), is_told, "has rung: {has_rung}");
+            assert_eq!(*ringing.borrow_and_update(), due);
+        }
+    }
 
     #[test]
     fn a_deadline_that_never_comes_is_none() {

@@ -67,6 +67,11 @@ impl Deadlines {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_moment.len()
+    }
+
     fn cell(&mut self, due: Due) -> &mut Option<Moment> {
         let (row, column) = due.cell();
         if self.by_cell.len() <= row {
@@ -131,6 +136,18 @@ mod tests {
         assert_eq!(deadlines.pop_due(at(9)), Some(a));
         assert_eq!((deadlines.pop_due(at(99)), deadlines.next()), (None, None));
     }
+
+    #[test]
+    fn what_can_be_due_has_a_cell_of_its_own() {
+        let roles = 0..4;
+        let places = roles.clone().flat_map(|role| (0..4).map(move |index| Due::place((role, index))));
+        let dues: Vec<Due> = roles.map(Due::patience).chain(places).chain([Due::Regroup]).collect();
+        let mut cells: Vec<_> = dues.iter().map(|due| due.cell()).collect();
+        cells.sort();
+        cells.dedup();
+        assert_eq!(cells.len(), dues.len(), "{cells:?}");
+    }
+
     #[test]
     fn entries_come_by_moment_then_by_what_is_due_and_keep_both() {
         let moments = [(0, 0), (0, 1), (0, 999_999_999), (1, 0), (u64::MAX, 999_999_999)]

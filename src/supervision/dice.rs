@@ -50,6 +50,17 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_to_be_moved_no_dice_are_thrown() {
+        let mut dice = Dice::seeded(7);
+        // More digits than a float has.
+        let long = Duration::from_nanos((1 << 60) + 1);
+        for (around, share) in [(Duration::ZERO, 0.2), (long, 0.0), (long, -0.2)] {
+            assert_eq!(dice.jitter(around, share), around, "{around:?} by {share}");
+        }
+        assert_eq!(dice.below(1 << 30), Dice::seeded(7).below(1 << 30));
+    }
+
+    #[test]
     fn a_time_without_end_is_none_however_it_is_moved() {
         let mut dice = Dice::seeded(7);
         let throws: Vec<_> = (0..200).map(|_| dice.jitter(Duration::MAX, 0.2)).collect();

@@ -197,29 +197,25 @@ impl Supervisor {
                 false => abandoned.push(departure.incarnation),
             }
         }
-        match &mut place.seat {
-            Seat::Starting { incarnation, ready_by } if *ready_by <= now => {
-                let id = slot.member(*incarnation);
-                out.push(Action::Kill(id));
-                let departure = Departure::killed(id.incarnation(), Killing::Deserved, now);
-                let errand = Errand::BootTimeout(self.roles[at.0].plan.ready_timeout);
-                self.set_seat(at, Seat::Leaving { departure, ready_for: None, errand }, now);
+        // It may be that only one beside it is.
+        if place.seat.is_due(now) {
+            match &mut place.seat {
+                Seat::Starting { incarnation, .. } => {
+                    let id = slot.member(*incarnation);
+                    out.push(Action::Kill(id));
+                    let departure = Departure::killed(id.incarnation(), Killing::Deserved, now);
+                    let errand = Errand::BootTimeout(self.roles[at.0].plan.ready_timeout);
+                    self.set_seat(at, Seat::Leaving { departure, ready_for: None, errand }, now);
+                }
+                Seat::Leaving { departure, .. } => match departure.kill(Killing::Deserved, now) {
+                    true => out.push(Action::Kill(slot.member(departure.incarnation))),
+                    false => abandoned.push(departure.incarnation),
+                },
+                Seat::Waiting { .. } | Seat::Parked { .. } => self.start(at, now, out),
+                Seat::Unstarted | Seat::Ready { .. } | Seat::Vacant | Seat::Stopped | Seat::Closed => {
+                    unreachable!("nothing in it is ever due")
+                }
             }
-            Seat::Leaving { departure, .. } if departure.is_due(now) => match departure.kill(Killing::Deserved, now) {
-                true => out.push(Action::Kill(slot.member(departure.incarnation))),
-                false => abandoned.push(departure.incarnation),
-            },
-            Seat::Waiting { restart_at } if *restart_at <= now => self.start(at, now, out),
-            Seat::Parked { probe_at: Some(probe_at) } if *probe_at <= now => self.start(at, now, out),
-            Seat::Starting { .. }
-            | Seat::Leaving { .. }
-            | Seat::Waiting { .. }
-            | Seat::Parked { .. }
-            | Seat::Unstarted
-            | Seat::Ready { .. }
-            | Seat::Vacant
-            | Seat::Stopped
-            | Seat::Closed => {}
         }
         self.reindex(at);
         for incarnation in abandoned {

@@ -73,11 +73,7 @@ impl OneForOne {
             stable_after: secs(1),
             delay: Duration::ZERO,
             permanent: PERMANENT.to_vec(),
-            limits: Some(Limits {
-                backoff: Backoff::doubling(Duration::from_millis(100), secs(10)),
-                first_free: true,
-                ..Limits::usual()
-            }),
+            limits: Some(Limits::usual()),
         }
     }
 

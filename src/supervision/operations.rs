@@ -187,8 +187,7 @@ impl Supervisor {
         let (before, after) = (state.open, usize::from(count));
         state.open = after;
         // Until it is counted nobody concludes it.
-        let remaining = state.places.iter().filter(|place| place.scaled).count();
-        state.scaling = Some(Scaling { id, remaining: 1 + remaining + before.abs_diff(after) });
+        state.scaling = Some(Scaling { id, remaining: usize::MAX });
         for index in before..after {
             self.open((position, index), now, out);
         }

@@ -53,12 +53,11 @@ impl Supervisor {
         }
     }
 
-    /// The patience with a role is at its end, unless somebody is of use by now or has a chance to be.
-    pub(super) fn patience_due(&mut self, role: usize, now: Moment) {
+    /// The patience with a role is at its end. Somebody may be ready by now: should they have been of use when they leave, all
+    /// of it is there again.
+    pub(super) fn patience_due(&mut self, role: usize) {
         let state = &mut self.roles[role];
-        let is_served = state.ready_longest().is_some_and(|since| now - since >= OF_USE);
         match &state.patience {
-            Patience::Wearing { .. } | Patience::Out { .. } if is_served => state.patience = Patience::Whole,
             Patience::Wearing { .. } => {
                 state.patience = Patience::Out { chances: state.places.iter().filter_map(Place::prospect).collect() };
             }
@@ -70,10 +69,8 @@ impl Supervisor {
     fn rearm(&mut self, role: usize) {
         let state = &self.roles[role];
         let due = match &state.patience {
-            Patience::Whole => None,
+            Patience::Whole | Patience::Out { .. } => None,
             Patience::Wearing { out_at } => Some(*out_at),
-            // One who is ready may still come to be of use.
-            Patience::Out { .. } => state.ready_longest().map(|since| since + OF_USE),
         };
         self.deadlines.set(Due::patience(role), due);
     }
@@ -147,11 +144,6 @@ impl RoleState {
         let Patience::Out { chances } = &self.patience else { return false };
         let is_one = |place: &Place| place.prospect().is_some_and(|id| chances.contains(&id));
         self.places.iter().any(|place| but.is_none_or(|but| but.slot != place.slot) && is_one(place))
-    }
-
-    /// Since when the one who has been ready for longest has been.
-    fn ready_longest(&self) -> Option<Moment> {
-        self.places.iter().filter_map(Place::ready_since).min()
     }
 
     fn nobody_ready(&self) -> Reason {

@@ -13,6 +13,9 @@ use super::supervisor::{Due, RoleState, Supervisor};
 /// the child is in, within microseconds. Whoever has seen that nothing happens, and asks again, takes longer.
 const SAME_STOP: Duration = Duration::from_millis(200);
 
+/// No step has more moves: of 256 roles, that is all that there are ranks for, each leaves once, comes once and stops once.
+const MOVES: usize = 1_024;
+
 /// How far the cluster is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Phase {
@@ -158,7 +161,7 @@ impl Supervisor {
 
     /// Moves on as far as the phase allows.
     pub(super) fn settle(&mut self, now: Moment, out: &mut Actions) {
-        loop {
+        for _ in 0..MOVES {
             match &self.phase {
                 Phase::Booting(role) => {
                     let role = *role;
@@ -203,6 +206,7 @@ impl Supervisor {
                 Phase::Idle | Phase::Finished => return,
             }
         }
+        unreachable!("it goes round in a circle: {:?}", self.phase)
     }
 
     fn start_role(&mut self, role: usize, now: Moment, out: &mut Actions) {

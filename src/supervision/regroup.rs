@@ -4,6 +4,7 @@
 //! There is one at a time. A failure while it is under way that wants a group, too, makes it larger, and it begins again:
 //! whoever is in that other group leaves once more, whoever has been started and is not, stays. So does OTP.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -119,13 +120,11 @@ impl Supervisor {
 
     /// Of each role the first slot that is in `scope` around `at`.
     fn reach(&self, at: At, scope: Scope) -> Vec<Option<usize>> {
-        let first = |role: usize| match scope {
-            Scope::One if role == at.0 => Some(at.1),
-            Scope::Rest if role == at.0 => Some(at.1),
-            Scope::Rest if role > at.0 => Some(0),
-            Scope::Role if role == at.0 => Some(0),
-            Scope::All => Some(0),
-            Scope::One | Scope::Rest | Scope::Role => None,
+        let first = |role: usize| match (scope, role.cmp(&at.0)) {
+            (Scope::All, _) | (Scope::Rest, Ordering::Greater) | (Scope::Role, Ordering::Equal) => Some(0),
+            (Scope::Rest, Ordering::Equal) => Some(at.1),
+            // Of one alone there is no group.
+            (Scope::One, _) | (Scope::Rest | Scope::Role, Ordering::Less) | (Scope::Role, Ordering::Greater) => None,
         };
         (0..self.roles.len()).map(first).collect()
     }

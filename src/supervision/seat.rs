@@ -316,14 +316,24 @@ impl Place {
 
     /// When the seat, or somebody on the way out of it, is due.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        let seat = match &self.seat {
+        self.seat.deadline().into_iter().chain(self.outgoing.iter().map(Departure::deadline)).min()
+    }
+}
+
+impl Seat {
+    fn deadline(&self) -> Option<Moment> {
+        match self {
             Seat::Starting { ready_by, .. } => Some(*ready_by),
             Seat::Leaving { departure, .. } => Some(departure.deadline()),
             Seat::Waiting { restart_at } => Some(*restart_at),
             Seat::Parked { probe_at } => *probe_at,
             Seat::Unstarted | Seat::Ready { .. } | Seat::Vacant | Seat::Stopped | Seat::Closed => None,
-        };
-        seat.into_iter().chain(self.outgoing.iter().map(Departure::deadline)).min()
+        }
+    }
+
+    /// Whether its moment has come.
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.deadline().is_some_and(|due| due <= now)
     }
 }
 

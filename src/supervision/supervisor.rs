@@ -62,12 +62,12 @@ impl Due {
         Due::Patience(role as u8)
     }
 
-    /// A row and a column of its own.
+    /// A row and a column of its own. The first column is of those that are no place.
     pub(super) fn cell(self) -> (usize, usize) {
         match self {
             Due::Regroup => (0, 0),
             Due::Patience(role) => (1 + usize::from(role), 0),
-            Due::Place(role, index) => (1 + usize::from(role), 1 + usize::from(index)),
+            Due::Place(role, index) => (usize::from(role), 1 + usize::from(index)),
         }
     }
 }
@@ -164,10 +164,12 @@ impl Supervisor {
             Event::Stop(Urgency::Graceful) => self.stop(now, &mut out),
             Event::Stop(Urgency::Quick) => self.stop_quick(now, &mut out),
             Event::DeadlinePassed => {
-                while let Some(due) = self.deadlines.pop_due(now) {
+                // What is due again at once, and again, is for the next step: this one ends.
+                for _ in 0..self.deadlines.len() {
+                    let Some(due) = self.deadlines.pop_due(now) else { break };
                     match due {
                         Due::Place(role, index) => self.overdue((role.into(), index.into()), now, &mut out),
-                        Due::Patience(role) => self.patience_due(role.into(), now),
+                        Due::Patience(role) => self.patience_due(role.into()),
                         // The group is seen to when all that is due has been.
                         Due::Regroup => {}
                     }
@@ -295,7 +297,7 @@ impl Supervisor {
     pub(super) fn find(&self, slot: Slot) -> Option<At> {
         let role = self.roles.iter().position(|state| state.plan.role == slot.role())?;
         let index = usize::from(slot.index());
-        (index < self.roles[role].places.len()).then_some((role, index))
+        self.roles[role].places.get(index).map(|_| (role, index))
     }
 
     /// The place of a slot that has not been scaled away.

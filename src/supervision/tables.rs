@@ -1,16 +1,21 @@
 //! The seat table, row by row: facts told to a supervisor, and what it says to each.
 
+#[cfg(debug_assertions)]
+mod checks;
 mod ends;
 mod exceptions;
 mod giving_up;
 mod groups;
 mod operations;
+mod operations_in_groups;
 mod recordings;
 mod restarts;
 mod scenarios;
 mod silence;
 mod starts;
 mod stops;
+mod views;
+mod words;
 mod wrappers;
 
 use std::time::Duration;
@@ -93,10 +98,12 @@ impl Desk {
     /// Lets `by` pass, waking the core whenever it asked to be.
     fn pass(&mut self, by: Duration) -> Vec<String> {
         let end = self.now + by;
-        let mut said = Vec::new();
+        let (mut said, mut steps) = (Vec::new(), 0);
         while let Some(due) = self.supervisor.deadline().filter(|&due| due <= end) {
             self.now = self.now.max(due);
             said.extend(self.tell(Event::DeadlinePassed));
+            steps += 1;
+            assert!(steps < 1_000, "what is due at {due} stays due");
         }
         self.now = end;
         said

@@ -53,6 +53,8 @@ fn a_crash_loop_parks_the_slot_tries_again_and_recovers() {
     assert_eq!(desk.pass(probe), ["spawn worker/0#8"]);
     let said = desk.exit(worker(0, 8));
     assert!(said[0].contains("park, try again in"), "{said:?}");
+    let Seat::Parked { probe_at: Some(probe_at) } = *desk.seat(Slot::worker(0)) else { panic!("it is parked again") };
+    assert!((millis(1_600)..=millis(2_400)).contains(&(probe_at - desk.now)), "twice as long");
     desk.pass(millis(2_500));
     assert_eq!(desk.tell(Event::Ready(worker(0, 9)))[0], "admit worker/0#9");
     desk.now = desk.now + millis(1_000);
@@ -111,6 +113,48 @@ fn who_breaks_the_protocol_is_killed_at_once_wherever_it_stands() {
         desk.exit(worker(0, 3)),
         ["worker/0#3: killed by signal 9: it broke the protocol of its link: unknown kind 99 -> replaced before"]
     );
+    desk.tell(Event::Ready(worker(0, 4)));
+    desk.tell(Event::Operate(OperationId(1), Operation::Stop(Slot::worker(0))));
+    assert_eq!(desk.tell(Event::LinkLost(worker(0, 4), broken())), ["kill worker/0#4"], "leaving");
+    assert_eq!(desk.tell(Event::LinkLost(worker(0, 4), broken())), NOTHING, "it has been killed");
+    assert_eq!(
+        desk.exit(worker(0, 4))[0],
+        "worker/0#4: killed by signal 9: it broke the protocol of its link: unknown kind 99 -> as operation 1 asked"
+    );
+}
+
+#[test]
+fn all_that_is_due_at_a_moment_is_seen_to_at_that_moment() {
+    let strategy = from_fn(|_, _, _| Directive::Restart { scope: Scope::One, after: millis(500) });
+    let mut desk = Desk::started(Plan::new(vec![role(Role::WORKER, 3, strategy)]));
+    for index in 0..3 {
+        assert_eq!(desk.exit(worker(index, 1))[1..], NOTHING);
+    }
+    desk.now = desk.now + millis(500);
+    assert_eq!(desk.tell(Event::DeadlinePassed), ["spawn worker/0#2", "spawn worker/1#2", "spawn worker/2#2"]);
+}
+
+#[test]
+fn of_several_processes_in_a_slot_each_has_its_own_time() {
+    let strategy = OneForOne::worker().on_exception(OnException::Replace { drain: millis(3_000) });
+    let mut desk = Desk::started(Plan::new(vec![role(Role::WORKER, 1, strategy)]));
+    desk.pass(millis(1_000));
+    desk.tell(Event::Exception(worker(0, 1), panic()));
+    assert_eq!(desk.pass(millis(3_000)), ["kill worker/0#1"], "its successor has 10 s to be ready");
+    assert_eq!(desk.pass(millis(2_000)), NOTHING);
+    desk.exit(worker(0, 1));
+    desk.tell(Event::Ready(worker(0, 2)));
+    desk.tell(Event::Exception(worker(0, 2), panic()));
+    desk.tell(Event::Ready(worker(0, 3)));
+    desk.tell(Event::Unresponsive(worker(0, 3), millis(30_000)));
+    assert_eq!(desk.pass(millis(3_000)), ["kill worker/0#2"], "the other has 5 s to leave");
+    assert_eq!(desk.pass(millis(2_000)), ["kill worker/0#3"]);
+
+    // Nor does one that is overdue in the seat shorten the time of one beside it.
+    let mut desk = Desk::running(1);
+    desk.tell(Event::Exception(worker(0, 1), panic()));
+    assert_eq!(desk.pass(millis(10_000)), ["kill worker/0#2"]);
+    assert_eq!(desk.pass(millis(5_000))[0], "abandon worker/0#2");
 }
 
 /// P11: what is said of one incarnation when the next has been started changes nothing.

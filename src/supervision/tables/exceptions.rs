@@ -37,6 +37,18 @@ fn one_who_does_not_finish_draining_is_killed_at_its_deadline() {
 }
 
 #[test]
+fn who_is_hurried_to_the_deadline_that_it_has_is_told_the_time_that_it_had() {
+    let mut desk = Desk::running(1);
+    desk.tell(Event::Exception(worker(0, 1), panic()));
+    desk.tell(Event::Ready(worker(0, 2)));
+    desk.pass(millis(25_000));
+    desk.tell(Event::Stop(Urgency::Graceful));
+    desk.tell(Event::Exited(worker(0, 2), Exit::code(0)));
+    assert_eq!(desk.pass(millis(5_000)), ["kill worker/0#1"]);
+    assert!(desk.exit(worker(0, 1))[0].contains("killed after 30s in which it did not leave"));
+}
+
+#[test]
 fn a_further_exception_ends_the_one_that_was_draining() {
     let mut desk = Desk::running(1);
     desk.tell(Event::Exception(worker(0, 1), panic()));

@@ -129,6 +129,31 @@ fn a_role_that_has_done_what_it_was_for_is_not_missed() {
 }
 
 #[test]
+fn nobody_is_woken_for_a_role_that_is_not_missed_any_more() {
+    let mut desk = impatient(1, OneForOne::worker());
+    desk.tell(Event::Exited(worker(0, 1), Exit::code(78)));
+    assert_eq!(desk.supervisor.deadline(), Some(desk.now + millis(1_500)));
+    desk.tell(Event::Operate(OperationId(1), Operation::Stop(Slot::worker(0))));
+    assert_eq!(desk.supervisor.deadline(), None);
+}
+
+#[test]
+fn the_patience_begins_when_all_have_been_ready_whatever_was_before() {
+    let impatient = RolePlan { give_up_after: millis(1_500), ..role(Role::WORKER, 2, OneForOne::worker()) };
+    let mut desk = Desk::new(Plan::new(vec![impatient]));
+    desk.tell(Event::Boot);
+    desk.tell(Event::Ready(worker(0, 1)));
+    desk.tell(Event::Exception(worker(0, 1), panic()));
+    assert_eq!(desk.pass(millis(1_400)), NOTHING);
+    desk.tell(Event::Ready(worker(1, 1)));
+    assert_eq!(desk.tell(Event::Ready(worker(0, 2))), ["admit worker/0#2", "announce ready"]);
+    assert_eq!(desk.pass(millis(200)), NOTHING);
+    assert_eq!(desk.exit(worker(1, 1))[1..], ["spawn worker/1#2"]);
+    assert_eq!(desk.exit(worker(0, 2))[1..], NOTHING, "it is the second young one of its slot, and waits");
+    assert_eq!(desk.pass(millis(1_499)), ["spawn worker/0#3"]);
+}
+
+#[test]
 fn one_who_leaves_for_good_is_no_chance_that_is_waited_for() {
     let operators: [fn() -> Operation; 2] = [|| Operation::Stop(Slot::worker(1)), || Operation::Scale(Role::WORKER, 1)];
     for operation in operators {

@@ -110,7 +110,8 @@ fn a_restart_of_one_that_boots_or_leaves_is_a_new_process() {
     let mut desk = Desk::running(1);
     desk.tell(Event::LinkLost(worker(0, 1), LinkError::Closed));
     assert_eq!(restart(&mut desk, 1, 0), NOTHING);
-    assert_eq!(desk.exit(worker(0, 1))[1..], ["spawn worker/0#2"]);
+    assert_eq!(desk.exit(worker(0, 1)), ["worker/0#1: killed by signal 9 -> as operation 1 asked", "spawn worker/0#2"]);
+    assert_eq!(desk.history(Slot::worker(0)), 0, "its strategy is not asked");
     assert_eq!(desk.tell(Event::Ready(worker(0, 2)))[2..], ["operation 1 done"]);
 }
 
@@ -228,6 +229,9 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         operate(&mut lonely, 4, Operation::Scale(Role::AGENT, 2)),
         ["operation 4 failed: role agent may have 1 members at most"]
     );
+    let single = RolePlan { max_count: 2, ..role(Role::AGENT, 1, OneForOne::agent()) };
+    let mut lonely = Desk::started(Plan::new(vec![single]));
+    assert_eq!(operate(&mut lonely, 4, Operation::Scale(Role::AGENT, 2)), ["open agent/1", "spawn agent/1#1"]);
     desk.tell(Event::Stop(Urgency::Graceful));
     assert_eq!(stop(&mut desk, 5, 0), ["operation 5 failed: the cluster is stopping"]);
 }

@@ -52,6 +52,41 @@ fn why_tells_what_happened_and_what_was_decided_up_to_now() {
 }
 
 #[test]
+fn what_members_wrote_is_kept_with_the_steps_and_not_with_the_decisions() {
+    let (recorder, supervisor) = recorded(plan(2), &story());
+    let chain = recorder.why(Slot::worker(0), &supervisor).expect("there is such a slot").chain;
+    let kept: Vec<_> = chain
+        .iter()
+        .filter_map(|(_, because)| match because {
+            Because::Decided(record) => record.cause.exit().map(|exit| exit.stderr.len()),
+            Because::Asked(..) => None,
+        })
+        .collect();
+    assert_eq!(kept, [0, 0, 0]);
+    let recording = recorder.recording();
+    let Event::Exited(_, exit) = &recording.steps()[4].event else { panic!("it was an exit") };
+    assert_eq!(exit.stderr.lines().count(), 100);
+}
+
+#[test]
+fn a_step_weighs_what_it_is_made_of_and_its_texts_three_times() {
+    let weight = |event: Event, actions: usize| {
+        let step = Step { at: Moment::START, event, actions: vec![Action::AnnounceReady; actions] };
+        step.weight() - size_of::<Step>() - actions * size_of::<Action>()
+    };
+    let exception = || Exception::new(ExceptionKind::Panic, "x".repeat(10));
+    let exit = Exit { stderr: "x".repeat(1_000), exception: Some(exception()), ..Exit::signal(9) };
+    assert_eq!(weight(Event::Boot, 0), 0);
+    assert_eq!(weight(Event::Exited(agent(1), Exit::signal(9)), 3), 0);
+    assert_eq!(weight(Event::Exited(agent(1), exit), 3), 3_030);
+    assert_eq!(weight(Event::Exception(agent(1), exception()), 1), 30);
+    assert_eq!(
+        weight(Event::LinkLost(agent(1), LinkError::Io("x".repeat(8))), 0),
+        3 * "its link failed: xxxxxxxx".len()
+    );
+}
+
+#[test]
 fn one_that_went_along_says_with_whom_and_one_that_waits_until_when() {
     let strategy = || RestForOne::new(OneForOne::agent());
     let plan = Plan::new(vec![role(Role::AGENT, 1, strategy()), role(Role::WORKER, 1, strategy())]);
@@ -108,6 +143,10 @@ fn a_replay_says_where_another_strategy_or_plan_or_version_comes_to_something_el
     let lonely = Plan::new(vec![role(Role::AGENT, 1, OneForOne::agent())]);
     let divergence = recorder.recording().replay(lonely).expect_err("it has another plan");
     assert_eq!(divergence.to_string(), "the plan is not that of the recording: it has 1 roles, and there were 2");
+    let cache = Role::new(1, "cache");
+    let other = Plan::new([Role::AGENT, cache].map(|which| role(which, 1, OneForOne::worker())).to_vec());
+    let divergence = recorder.recording().replay(other).expect_err("it has another role");
+    assert_eq!(divergence.to_string(), "the plan is not that of the recording: role cache is at the place of another");
     let written = serde_json::to_string(&recorder.recording()).expect("it can be written");
     let other = written.replacen("\"version\":1", "\"version\":9", 1);
     let read: Recording = serde_json::from_str(&other).expect("it can be read");
@@ -125,6 +164,35 @@ fn roles_that_a_user_names_have_their_names_again_after_a_replay() {
     let read: Recording = serde_json::from_str(&written).expect("it can be read");
     let steps = read.replay(plan()).expect("it comes to the same");
     assert!(steps[2].to_string().ends_with("spawn mailer/0#2"), "{}", steps[2]);
+}
+
+#[test]
+fn a_recording_that_begins_in_the_middle_knows_what_is_due_who_goes_along_and_who_was_left_behind() {
+    let (mailer, audit) = (Role::new(130, "mailer"), Role::new(131, "audit"));
+    let always = || from_fn(|_, _, _| Directive::Restart { scope: Scope::All, after: Duration::ZERO });
+    let plan = || Plan::new([mailer, audit].map(|which| role(which, 1, always())).to_vec());
+    let id = |role, incarnation| Slot::new(role, 0).member(Incarnation::new(incarnation));
+    let mut desk = Desk::started(plan());
+    desk.tell(Event::LinkLost(id(audit, 1), LinkError::Protocol("unknown kind 99".into())));
+    assert_eq!(desk.pass(millis(5_000))[0], "abandon audit/0#1");
+
+    let mut recorder = Recorder::new(&desk.supervisor);
+    let mut step = |event: Event, after: u64| {
+        desk.now = desk.now + millis(after);
+        let actions = desk.supervisor.handle(event.clone(), desk.now);
+        recorder.step(desk.now, &event, actions.as_slice(), &desk.supervisor);
+    };
+    step(Event::DeadlinePassed, 5_000);
+    step(Event::Exited(id(mailer, 1), Exit::signal(9)), 10);
+    step(Event::Stop(Urgency::Quick), 10);
+    step(Event::Exited(id(mailer, 2), Exit::signal(9)), 10);
+    let written = serde_json::to_string(&recorder.recording()).expect("it can be written");
+    let read: Recording = serde_json::from_str(&written).expect("it can be read");
+    let steps = read.replay(plan()).expect("it comes to the same");
+    assert_eq!(steps[0].to_string(), "+10.000000s deadline => kill mailer/0#1");
+    assert!(steps[1].to_string().ends_with("goes along with audit/0#1; spawn mailer/0#2"), "{}", steps[1]);
+    let Some(Action::Finish(outcome)) = steps[3].actions.last() else { panic!("{}", steps[3]) };
+    assert_eq!(outcome.leftovers.iter().map(MemberId::to_string).collect::<Vec<_>>(), ["audit/0#1"]);
 }
 
 #[test]

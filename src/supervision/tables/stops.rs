@@ -29,7 +29,9 @@ fn one_ready_member_is_enough_not_to_give_up() {
 #[test]
 fn a_stop_goes_through_the_roles_in_reverse_and_gives_each_its_time() {
     let mut desk = Desk::running(2);
+    assert!(!desk.supervisor.is_stopping());
     let said = desk.tell(Event::Stop(Urgency::Graceful));
+    assert!(desk.supervisor.is_stopping());
     assert_eq!(said, ["terminate worker/0#1 5s", "terminate worker/1#1 5s"]);
     desk.tell(Event::Exited(worker(0, 1), Exit::code(0)));
     assert_eq!(desk.pass(millis(5_000)), ["kill worker/1#1"]);
@@ -120,6 +122,19 @@ fn an_agent_that_dies_while_the_workers_stop_is_not_restarted() {
     desk.tell(Event::Stop(Urgency::Graceful));
     assert_eq!(desk.exit(agent(1)), ["agent/0#1: killed by signal 9 -> stopping", "vacate agent/0"]);
     assert_eq!(desk.exit(worker(0, 1)).last().map(String::as_str), Some("finish: stopped"));
+}
+
+#[test]
+fn what_one_throws_whose_turn_to_stop_has_not_come_is_told_and_changes_nothing() {
+    let strategy = OneForOne::worker;
+    let mut desk = Desk::started(Plan::new(vec![role(Role::AGENT, 1, strategy()), role(Role::WORKER, 1, strategy())]));
+    desk.tell(Event::Stop(Urgency::Graceful));
+    assert_eq!(
+        desk.tell(Event::Exception(agent(1), panic())),
+        ["agent/0#1: panicked at src/main.rs:7:7: boom -> stopping", "stay agent/0#1"]
+    );
+    assert_eq!(desk.history(Slot::agent()), 0);
+    assert_eq!(desk.exit(worker(0, 1))[2..], ["terminate agent/0#1 5s"]);
 }
 
 #[test]

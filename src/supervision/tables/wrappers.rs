@@ -28,6 +28,48 @@ fn what_is_remembered_passes_through_all_of_them() {
     assert_eq!(answer, Directive::Shutdown.remember(42));
 }
 
+/// What it says of itself: its restart type, whether it is significant, what does not fit.
+fn word(strategy: &dyn Strategy) -> (Option<RestartType>, bool, Option<String>) {
+    (strategy.restart_type(), strategy.is_significant(), strategy.check().err().map(|misfit| misfit.to_string()))
+}
+
+#[test]
+fn what_a_strategy_says_of_itself_is_passed_on_by_all_that_go_around_it() {
+    use std::sync::Arc;
+    let (transient, temporary) = (RestartType::Transient, RestartType::Temporary);
+    let of_type = |restart| OneForOne::worker().restart(restart);
+    let wordless: Arc<dyn Strategy> = Arc::new(from_fn(|_, _, _| Directive::Remove));
+    let misfit = "significant: a permanent member never ends by itself: make it transient or temporary";
+    let rows: [(Arc<dyn Strategy>, _); 4] = [
+        (wordless, (None, false, None)),
+        (Arc::new(of_type(temporary)), (Some(temporary), false, None)),
+        (Arc::new(Significant::any(of_type(transient))), (Some(transient), true, None)),
+        (Arc::new(Significant::any(OneForOne::worker())), (Some(RestartType::Permanent), true, Some(misfit.into()))),
+    ];
+    for (inner, expected) in rows {
+        let intensity = Intensity::new(1, millis(1_000));
+        assert_eq!(word(&inner), expected);
+        assert_eq!(word(&OneForAll::new(inner.clone())), expected);
+        assert_eq!(word(&RestForOne::new(inner.clone())), expected);
+        assert_eq!(word(&Escalating::new(inner.clone(), intensity)), expected);
+        assert_eq!(word(&Exceptional::new(inner.clone(), OnException::Ignore)), expected);
+        assert_eq!(word(&Exceptional::new(inner, OnException::Replace { drain: millis(1) })), expected);
+    }
+    let hasty = Significant::any(of_type(transient).stable_after(Duration::ZERO));
+    let misfit = "stable_after: it must be longer than nothing";
+    assert_eq!(word(&hasty), (Some(transient), true, Some(misfit.into())));
+}
+
+#[test]
+fn a_strategy_is_called_by_its_type_and_one_made_of_a_function_by_that() {
+    fn patient(_: &Fact<'_>, _: &View<'_>, _: &mut Dice) -> Directive {
+        Directive::Remove
+    }
+    let shared: std::sync::Arc<dyn Strategy> = std::sync::Arc::new(OneForOne::worker());
+    assert!(shared.name().ends_with("OneForOne"), "{}", shared.name());
+    assert!(from_fn(patient).name().ends_with("patient"), "{}", from_fn(patient).name());
+}
+
 #[test]
 fn memory_is_that_of_the_slot_and_outlives_its_processes() {
     let mut desk = workers(

@@ -50,7 +50,8 @@ impl Model {
         let state = self.roles.iter().find(|state| state.settings.role == role)?;
         match state.missed.as_ref()? {
             Missed { out_at, chances: None } => Some(*out_at),
-            Missed { chances: Some(_), .. } => Some(self.serving_longest(role)? + SECOND),
+            // Whoever comes to be of use later sets the clock back as they leave.
+            Missed { chances: Some(_), .. } => None,
         }
     }
 
