@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use divan::Bencher;
-use hatchery::simulation::{Run, Simulation};
+use hatchery::simulation::{MockProcess, Run, Simulation};
 use hatchery::{BoxError, Context, Hatchery, Role};
 
 fn main() {
@@ -14,25 +14,32 @@ fn main() {
     divan::main();
 }
 
-/// How often the workers of the two hours are restarted, so that an hour says how much happened in it.
+/// How often the workers are restarted in each of these hours, so that an hour says how much happened in it.
 fn crash_loops() {
-    for (name, life) in [("young", YOUNG), ("stable", STABLE)] {
-        let run = hour(life);
-        println!("an hour of {name} deaths: {} starts, {} facts", run.starts, run.facts);
-        assert!(run.starts > 100, "they die and come back");
+    for end in ENDS {
+        let run = hour(end);
+        println!("an hour of {end:?}: {} starts, {} facts", run.starts, run.facts);
+        assert!(run.starts > 100, "they end and come back");
     }
 }
 
-/// Dead before anybody would call them stable: after five of these in a row a slot is only probed, every 30 s in the end.
-const YOUNG: Duration = Duration::from_millis(500);
+/// How the members of a loop end, again and again.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// By a signal, half a second after ready. After five such in a row a slot is only probed, every 30 s in the end.
+    Crash,
+    /// As long after it, the function returns an error: the successor is started while the old one leaves.
+    Error,
+    /// An error after ten seconds, which count as a healthy life: the answer is a restart at once, every time.
+    LateError,
+}
 
-/// Each death after a healthy life is answered with a restart at once.
-const STABLE: Duration = Duration::from_secs(10);
+const ENDS: [End; 3] = [End::Crash, End::Error, End::LateError];
 
-/// An hour of four workers that crash again and again, each so long after it was ready.
-#[divan::bench(args = [YOUNG, STABLE])]
-fn hour_of_crash_loops(bencher: Bencher<'_, '_>, life: Duration) {
-    bencher.bench_local(|| hour(life));
+/// An hour of four workers that end again and again.
+#[divan::bench(args = ENDS)]
+fn hour_of_crash_loops(bencher: Bencher<'_, '_>, end: End) {
+    bencher.bench_local(|| hour(end));
 }
 
 /// A whole cluster of so many workers, from nothing until everybody is ready, and stopped again.
@@ -41,23 +48,30 @@ fn start_and_stop(bencher: Bencher<'_, '_>, workers: usize) {
     bencher.bench_local(|| once(workers));
 }
 
-fn hour(life: Duration) -> Run {
-    let worker = move |cx: Context| async move {
-        cx.ready();
-        tokio::time::sleep(life).await;
-        Err::<(), BoxError>("it cannot go on".into())
+fn hour(end: End) -> Run {
+    let plan = Hatchery::new().agent(agent);
+    let plan = match end {
+        End::Crash => plan.worker_mocks(4, MockProcess::script().ready().crash_after(Duration::from_millis(500))),
+        End::Error => plan.workers(4, |cx| fails(cx, Duration::from_millis(500))),
+        End::LateError => plan.workers(4, |cx| fails(cx, Duration::from_secs(10))),
     };
+    // Nobody of the role is of use for longer than that: the loop would end with the cluster.
+    let plan = plan.tune("worker", |role| {
+        role.give_up_after(Duration::from_secs(24 * 60 * 60));
+    });
     Simulation::run(7, |sim| async move {
-        let plan = Hatchery::new().agent(agent).workers(4, worker).tune("worker", |role| {
-            // Nobody of the role is of use for longer than that: the loop would end with the cluster.
-            role.give_up_after(Duration::from_secs(24 * 60 * 60));
-        });
         let cluster = sim.start(plan).await?;
         cluster.ready().await?;
         sim.elapse(Duration::from_secs(60 * 60)).await;
         cluster.shutdown().await?;
         Ok::<_, BoxError>(())
     })
+}
+
+async fn fails(cx: Context, life: Duration) -> hatchery::Result<()> {
+    cx.ready();
+    tokio::time::sleep(life).await;
+    Err("it cannot go on".into())
 }
 
 fn once(workers: usize) -> Run {
