@@ -6,6 +6,7 @@ mod ends;
 mod exceptions;
 mod giving_up;
 mod groups;
+mod operation_pairs;
 mod operations;
 mod operations_in_groups;
 mod recordings;
@@ -111,3 +112,24 @@ impl Desk {
 }
 
 const NOTHING: [&str; 0] = [];
+
+/// The member ends with code 0, as one does that was asked to go.
+fn leave(desk: &mut Desk, id: MemberId) -> Vec<String> {
+    desk.tell(Event::Exited(id, Exit::code(0)))
+}
+
+fn operate(desk: &mut Desk, id: u64, operation: Operation) -> Vec<String> {
+    desk.tell(Event::Operate(OperationId(id), operation))
+}
+
+fn restart(desk: &mut Desk, id: u64, index: u16) -> Vec<String> {
+    operate(desk, id, Operation::Restart(Slot::worker(index)))
+}
+
+fn stop(desk: &mut Desk, id: u64, index: u16) -> Vec<String> {
+    operate(desk, id, Operation::Stop(Slot::worker(index)))
+}
+
+fn scale(desk: &mut Desk, id: u64, count: u16) -> Vec<String> {
+    operate(desk, id, Operation::Scale(Role::WORKER, count))
+}

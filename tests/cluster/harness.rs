@@ -19,8 +19,8 @@ pub use self::debugger::Debugger;
 use self::lines::Lines;
 use self::processes::descendants_called;
 pub use self::processes::{
-    descriptors, is_alive, limit_descriptors, orphan_end, proc_status, send, threads, until_gone, with_argument,
-    zombies_of,
+    descriptors, is_alive, limit_descriptors, orphan_end, proc_status, send, threads, until_gone, until_no_zombie,
+    with_argument, zombies_of,
 };
 use crate::http;
 

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 
 use crate::harness::{
     Cluster, Debugger, descriptors, is_alive, limit_descriptors, probe, proc_status, send, threads, until, until_gone,
-    zombies_of,
+    until_no_zombie, zombies_of,
 };
 use crate::trial;
 
@@ -42,7 +42,7 @@ fn reaped() {
         proc_status(stray).is_none_or(|status| status["PPid"] == master).then_some(())
     });
     until("it is gone, also as a zombie", || proc_status(stray).is_none().then_some(()));
-    assert_eq!(zombies_of(cluster.master()), Vec::<u32>::new());
+    until_no_zombie(cluster.master());
     assert_eq!(cluster.stop().code(), Some(0));
     assert_eq!(cluster.count("worker/0#2"), 0);
 }
@@ -61,7 +61,7 @@ fn descendants() {
     // Three of the living, three of the successor, and none of the dead.
     until("six are left", || (cluster.sleepers() == 6).then_some(()));
     assert!(kept.iter().take(2).all(|&pid| is_alive(pid)), "what the living started is theirs");
-    assert_eq!(zombies_of(cluster.master()), Vec::<u32>::new());
+    until_no_zombie(cluster.master());
     assert_eq!(cluster.stop().code(), Some(0));
     until("none is left", || (cluster.sleepers() == 0).then_some(()));
 }

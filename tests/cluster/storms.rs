@@ -12,7 +12,9 @@ use nix::sys::wait::WaitStatus;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::harness::{Cluster, descriptors, orphan_end, proc_status, send, threads, until, web, within, zombies_of};
+use crate::harness::{
+    Cluster, descriptors, orphan_end, proc_status, send, threads, until, until_no_zombie, web, within,
+};
 use crate::{http, trial};
 
 pub fn trials() -> Vec<Trial> {
@@ -169,7 +171,7 @@ fn members() {
     assert!(by_us.len() >= kills * 7 / 10 && starting >= kills / 20 && draining >= kills / 20);
     let alive = lives.values().filter(|life| life.exit.is_none()).count();
     assert_eq!((alive, cluster.members().len()), (5, 5), "every start but five has its end");
-    assert_eq!(zombies_of(master), Vec::<u32>::new());
+    until_no_zombie(master);
     until("the master is as it was", || ((descriptors(master), threads(master)) == baseline).then_some(()));
     assert!(growth < 1024, "{growth} KiB");
     assert!(lost <= by_us.len() * CLIENTS, "no more are lost than were under way");

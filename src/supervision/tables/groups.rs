@@ -28,10 +28,6 @@ fn workers(count: u16, strategy: impl Strategy) -> Desk {
     Desk::started(Plan::new(vec![role(Role::WORKER, count, strategy)]))
 }
 
-fn leave(desk: &mut Desk, id: MemberId) -> Vec<String> {
-    desk.tell(Event::Exited(id, Exit::code(0)))
-}
-
 #[test]
 fn c26_one_for_one_leaves_the_others_alone() {
     let mut desk = workers(2, OneForOne::worker());

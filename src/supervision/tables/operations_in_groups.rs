@@ -2,14 +2,6 @@
 
 use super::*;
 
-fn operate(desk: &mut Desk, id: u64, operation: Operation) -> Vec<String> {
-    desk.tell(Event::Operate(OperationId(id), operation))
-}
-
-fn leave(desk: &mut Desk, id: MemberId) -> Vec<String> {
-    desk.tell(Event::Exited(id, Exit::code(0)))
-}
-
 /// An agent that takes everyone along, and workers that are never started again by themselves.
 fn temporary(workers: u16) -> Desk {
     Desk::started(Plan::new(vec![

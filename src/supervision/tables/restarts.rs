@@ -1,6 +1,5 @@
 //! A restart of a slot from which somebody drains from before.
 
-use super::operations::{leave, operate, restart, stop};
 use super::*;
 
 /// `worker/0#2` is ready, and `worker/0#1` drains beside it for another 30 s.

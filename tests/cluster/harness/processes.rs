@@ -56,6 +56,12 @@ pub fn zombies_of(pid: u32) -> Vec<u32> {
     all_processes().filter(is_zombie).collect()
 }
 
+/// A process that has ended is a zombie until its parent has heard of it: a moment, if it listens.
+#[track_caller]
+pub fn until_no_zombie(parent: u32) {
+    until("no zombie is left", || zombies_of(parent).is_empty().then_some(()));
+}
+
 /// The links of the open descriptors of a process, sorted, without the numbers that differ from run to run.
 pub fn descriptors(pid: u32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
