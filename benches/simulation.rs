@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use divan::Bencher;
 use hatchery::simulation::{MockProcess, Run, Simulation};
+use hatchery::supervision::Conclusion;
 use hatchery::{BoxError, Context, Hatchery, Role};
 
 fn main() {
@@ -72,6 +73,22 @@ async fn fails(cx: Context, life: Duration) -> hatchery::Result<()> {
     cx.ready();
     tokio::time::sleep(life).await;
     Err("it cannot go on".into())
+}
+
+/// A cluster of one worker that is scaled to so many, and back.
+#[divan::bench(args = [100, 1_000])]
+fn scale(bencher: Bencher<'_, '_>, workers: u16) {
+    bencher.bench_local(|| {
+        Simulation::run(7, |sim| async move {
+            let cluster = sim.start(Hatchery::new().agent(agent).workers(1, worker)).await?;
+            cluster.ready().await?;
+            for count in [workers, 1] {
+                assert_eq!(cluster.scale(Role::WORKER, count).await, Conclusion::Done);
+            }
+            cluster.shutdown().await?;
+            Ok::<_, BoxError>(())
+        })
+    });
 }
 
 fn once(workers: usize) -> Run {

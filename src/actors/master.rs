@@ -206,11 +206,9 @@ impl MasterState {
         let actions = self.supervisor.handle(event.clone(), now);
         let told = actions.as_slice().to_vec();
         self.recorder.step(now, &event, &told, &self.supervisor);
+        self.open_all(&told, myself);
         for action in actions {
             touched.extend(super::perform::slot(&action));
-            if let Action::Open(slot) = action {
-                self.open(slot, myself);
-            }
             let finished = perform(action, &self.routes, &mut self.board.lock());
             if let Some(outcome) = finished {
                 self.finish(outcome, myself);
@@ -257,16 +255,30 @@ impl MasterState {
         }
     }
 
-    /// A role has grown by this slot: it has an actor from now on, and every process hears of it before it can hear from
-    /// the slot.
-    fn open(&mut self, slot: Slot, myself: &ActorRef<MasterMsg>) {
-        let growth = Growth { rank: slot.role().rank(), count: slot.index() + 1 };
-        self.foundry.blueprint.directory.grow(growth);
-        self.board.lock().open(slot);
-        if self.routes.reopen(slot) {
-            return;
+    /// Makes a place for each slot by which a role has grown, before anybody is started there: then every process hears of
+    /// all of them at once, before it can hear from one of them. To tell all of each would make a scale of many quadratic.
+    fn open_all(&mut self, actions: &[Action], myself: &ActorRef<MasterMsg>) {
+        let slots = actions.iter().filter_map(|action| match action {
+            Action::Open(slot) => Some(*slot),
+            _ => None,
+        });
+        let mut grown: BTreeMap<u8, u16> = BTreeMap::new();
+        for slot in slots {
+            let (rank, count) = (slot.role().rank(), slot.index() + 1);
+            self.foundry.blueprint.directory.grow(Growth { rank, count });
+            self.board.lock().open(slot);
+            if !self.routes.reopen(slot) {
+                self.open(slot, myself);
+                grown.insert(rank, count);
+            }
         }
-        self.routes.tell_all(|_| SlotMsg::Growth(growth));
+        for (rank, count) in grown {
+            self.routes.tell_all(|_| SlotMsg::Growth(Growth { rank, count }));
+        }
+    }
+
+    /// A slot that there has not been: it has an actor from now on.
+    fn open(&mut self, slot: Slot, myself: &ActorRef<MasterMsg>) {
         // Without waiting for its first step: what is told to it meanwhile is heard after that.
         let arguments = self.foundry.slot(slot, myself);
         match ActorRuntime::<SlotActor>::spawn_linked_instant(None, SlotActor, arguments, myself.get_cell()) {

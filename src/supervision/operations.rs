@@ -8,7 +8,7 @@ use super::history::History;
 use super::moment::Moment;
 use super::operation::{Conclusion, Operation, OperationError, OperationId};
 use super::phases::Phase;
-use super::seat::{Departure, Errand, Place, Seat, Task};
+use super::seat::{Errand, Place, Seat, Task};
 use super::supervisor::{At, RoleState, Supervisor};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 
@@ -95,7 +95,7 @@ impl Supervisor {
     /// wish: this is for when it has gone.
     fn resume_restart(&mut self, at: At, now: Moment, out: &mut Actions) {
         if let Some((_, id)) = self.waiting_restart(at)
-            && !self.roles[at.0].places[at.1].outgoing.iter().any(Departure::is_asked)
+            && self.roles[at.0].places[at.1].outgoing.is_empty()
         {
             self.begin_restart(at, id, now, out);
         }

@@ -43,10 +43,33 @@ fn that_one_keeps_the_time_that_it_has() {
 }
 
 #[test]
-fn one_that_was_killed_is_not_waited_for() {
+fn one_that_was_killed_is_waited_for_until_it_has_gone_or_is_given_up() {
     let mut desk = one_drains();
     assert_eq!(desk.pass(millis(30_000)), ["kill worker/0#1"]);
-    assert_eq!(restart(&mut desk, 1, 0), ["drain worker/0#2 5s", "spawn worker/0#3"]);
+    assert_eq!(restart(&mut desk, 1, 0), NOTHING);
+    assert_eq!(desk.exit(worker(0, 1))[1..], ["drain worker/0#2 5s", "spawn worker/0#3"]);
+
+    let mut desk = one_drains();
+    desk.pass(millis(30_000));
+    restart(&mut desk, 1, 0);
+    let said = desk.pass(millis(5_000));
+    assert_eq!(
+        (&*said[0], &said[2..]),
+        ("abandon worker/0#1", &["drain worker/0#2 5s".into(), "spawn worker/0#3".into()][..])
+    );
+}
+
+#[test]
+fn two_that_leave_are_both_waited_for_whichever_is_due_first() {
+    let mut desk = one_drains();
+    // The first is killed, and does not go; the second is to drain for as long as that may take.
+    desk.pass(millis(30_000));
+    desk.tell(Event::Exception(worker(0, 2), panic()));
+    desk.tell(Event::Ready(worker(0, 3)));
+    assert_eq!(restart(&mut desk, 1, 0), NOTHING);
+    let said = desk.pass(millis(5_000));
+    assert_eq!(said.len(), 2, "the first is given up, and the second drains: {said:?}");
+    assert_eq!(leave(&mut desk, worker(0, 2))[1..], ["drain worker/0#3 5s", "spawn worker/0#4"]);
 }
 
 /// Like [`one_drains`], and a restart waits. Whatever is thrown and whoever is silent is answered like this.

@@ -51,8 +51,7 @@ impl Model {
 
     /// One drains at a time: a restart waits for whoever does so from before.
     pub(super) fn resume_restart(&mut self, slot: Slot) {
-        let drains = |process: &Process| process.stage == Stage::Leaving(Why::Replaced) && process.killed.is_none();
-        if !self.slot(slot).processes.iter().any(drains)
+        if self.slot(slot).beside().is_empty()
             && let Some((_, member)) = self.slot(slot).waiting_restart()
         {
             self.replace(member);
