@@ -43,8 +43,9 @@
 //! Its role function, what it starts with [`Context::spawn`](crate::Context::spawn) or `spawn_local`, its handlers, and
 //! the connections of `hatchery::axum::serve`; and the actors that it serves with `host`, which end with their process (a
 //! stop does not freeze their timers, and a panic of theirs ends them alone: ractor has started them). A kill drops these
-//! and cuts its link and its connections; a stop freezes them; a panic in one of them is an exception of that member. A bare `tokio::spawn` is outside: what such a task does
-//! after the end of its process nobody hears, and [`Simulation::ghosts`] tells. No panic hook is set.
+//! and closes its link and its connections as the kernel does: what was written arrives. A stop freezes them; a panic in one
+//! of them is an exception of that member. A bare `tokio::spawn` is outside: what such a task does after the end of its
+//! process nobody hears, and [`Simulation::ghosts`] tells. No panic hook is set.
 //!
 //! # What it cannot show
 //!

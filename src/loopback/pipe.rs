@@ -143,6 +143,11 @@ impl Pipe {
     pub(crate) fn is_open(&self) -> bool {
         self.state().end == End::Open
     }
+
+    /// Whether there is something that nobody has read.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.state().held > 0
+    }
 }
 
 impl State {

@@ -141,7 +141,7 @@ impl Border {
     pub(crate) fn connected(&self, connection: Sever) {
         let mut state = self.state();
         match state.condition {
-            Condition::Ended => connection.reset(),
+            Condition::Ended => connection.abandon(),
             Condition::Runs | Condition::Stands => {
                 // Those that have ended are let go now and then, so that the list is about as long as it has to be.
                 if state.connections.len() == state.connections.capacity() {
@@ -192,7 +192,7 @@ impl Border {
         state.standing.clear();
         drop(state);
         tasks.into_values().for_each(|task| task.abort());
-        connections.iter().for_each(Sever::reset);
+        connections.iter().for_each(Sever::abandon);
         adopted.into_iter().for_each(|end| end());
         if let Some(member) = self.member() {
             member.disconnect();
