@@ -32,7 +32,7 @@ pub fn trials() -> Vec<Trial> {
 fn nobody_is_refused() {
     let mut cluster = web(1).ready();
     let port = cluster.port();
-    let old = cluster.member("worker/0").pid.expect("it runs");
+    let old = cluster.until_ready("worker/0", 1).pid.expect("it runs");
     let mut idle = http::Connection::open(port).expect("it listens");
     assert_eq!(idle.get("/").expect("it answers").worker(), old);
     let mut in_flight = http::Connection::open(port).expect("it listens");

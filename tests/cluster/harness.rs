@@ -317,7 +317,7 @@ impl Cluster {
         http::get(self.port(), path).unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.stderr()))
     }
 
-    /// What `/status` says.
+    /// What `/status` says: what the worker that answered knows. It may have to hear yet what the master knows.
     #[track_caller]
     pub fn status(&self) -> Vec<Member> {
         let body: serde_json::Value = serde_json::from_str(&self.get("/status").body).expect("json");
@@ -336,14 +336,10 @@ impl Cluster {
         })
     }
 
-    /// The one member of a slot that is not draining.
+    /// Waits until the worker that answers knows of all members that they are ready.
     #[track_caller]
-    pub fn member(&self, slot: &str) -> Member {
-        let members = self.status();
-        members
-            .into_iter()
-            .find(|member| member.slot == slot && member.state != "draining")
-            .expect("there is such a slot")
+    pub fn until_all_ready(&self) -> Vec<Member> {
+        self.until_status("all are ready", |members| members.iter().all(|member| member.state == "ready"))
     }
 
     /// Waits until this incarnation of the slot, or a later one, is ready.

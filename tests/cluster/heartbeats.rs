@@ -28,7 +28,8 @@ fn stuck() {
     let port = cluster.port();
     let mut victim = http::Connection::open(port).expect("it listens");
     let pid = victim.get("/").expect("it answers").worker();
-    let slot = cluster.status().into_iter().find(|member| member.pid == Some(pid)).expect("it is listed").slot;
+    let members = cluster.until_all_ready();
+    let slot = members.into_iter().find(|member| member.pid == Some(pid)).expect("it is listed").slot;
     victim.ask("/spin?ms=600000").expect("it is open");
     // A sibling tells it: who is stuck answers nothing.
     let told = cluster.until_status("it is unresponsive", |members| {

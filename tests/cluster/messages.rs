@@ -214,7 +214,7 @@ fn web_example() {
         serde_json::from_str(&response.body).expect("a list")
     };
     until("the agent has its two", || (inbox(cluster.get("/agent/inbox")).len() == 2).then_some(()));
-    let workers: Vec<u32> = cluster.status()[1..].iter().filter_map(|member| member.pid).collect();
+    let workers = cluster.until_all_ready().into_iter().skip(1).filter_map(|member| member.pid).collect::<Vec<_>>();
     // All, the workers twice, the two that name it, and the random one.
     until("the workers have theirs", || {
         let mut texts = HashMap::new();

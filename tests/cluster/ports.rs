@@ -152,7 +152,7 @@ fn named() {
 fn queued() {
     let mut cluster = web(1).arg("--restart-limit", "off").ready();
     let port = cluster.port();
-    let first = cluster.member("worker/0").pid.expect("it runs");
+    let first = cluster.until_ready("worker/0", 1).pid.expect("it runs");
     send(first, Signal::SIGSTOP);
     let mut waiting: Vec<_> =
         (0..20).map(|_| http::Connection::open(port).expect("the master holds the socket")).collect();

@@ -205,7 +205,7 @@ fn every_state() {
 fn worker_terminated() {
     let mut cluster = web(1).flag("--trace").ready();
     let port = cluster.port();
-    let first = cluster.member("worker/0").pid.expect("it runs");
+    let first = cluster.until_ready("worker/0", 1).pid.expect("it runs");
     let mut slow = http::Connection::open(port).expect("it listens");
     slow.ask("/slow?ms=400").expect("it listens");
     cluster.get("/");

@@ -145,14 +145,13 @@ fn members() {
         }
     }
     let (answered, lost) = load.end();
-    cluster.until_status("everybody is back", |members| {
-        members.len() == 5 && members.iter().all(|member| member.state == "ready")
-    });
-    until("every kill is known", || {
+    let lives = until("every kill is known, and every start but five has its end", || {
         let lives = lives(&cluster);
-        killed.iter().all(|pid| lives.get(pid).is_some_and(|life| life.exit.is_some())).then_some(())
+        let known = killed.iter().all(|pid| lives.get(pid).is_some_and(|life| life.exit.is_some()));
+        let alive = lives.values().filter(|life| life.exit.is_none()).count();
+        (known && (alive, cluster.members().len()) == (5, 5)).then_some(lives)
     });
-    let lives = lives(&cluster);
+    assert_eq!(cluster.until_all_ready().len(), 5, "everybody is back");
     // One that was asked to go may have gone before the signal came. A fault counts if it happened.
     let by_us: Vec<&Life> = killed
         .iter()
@@ -169,8 +168,6 @@ fn members() {
         by_us.len()
     );
     assert!(by_us.len() >= kills * 7 / 10 && starting >= kills / 20 && draining >= kills / 20);
-    let alive = lives.values().filter(|life| life.exit.is_none()).count();
-    assert_eq!((alive, cluster.members().len()), (5, 5), "every start but five has its end");
     until_no_zombie(master);
     until("the master is as it was", || ((descriptors(master), threads(master)) == baseline).then_some(()));
     assert!(growth < 1024, "{growth} KiB");
@@ -186,8 +183,7 @@ fn paced() {
     // The defaults mind one that has been ready for less than a second, and more than 60 in a minute.
     let pace = Duration::from_millis(1050);
     for _ in 0..kills {
-        let all_ready = |members: &[crate::harness::Member]| members.iter().all(|member| member.state == "ready");
-        let members = cluster.until_status("all are ready", all_ready);
+        let members = cluster.until_all_ready();
         std::thread::sleep(pace);
         let target = &members[dice.random_range(1..3)];
         let pid = target.pid.expect("it is ready");
@@ -243,7 +239,7 @@ fn kill_master(aim: Moment, dice: &mut Pcg64Mcg) -> (Moment, usize, Duration) {
         micros(dice, 8000);
     } else {
         port = Some(cluster.port());
-        let workers: Vec<u32> = cluster.status()[1..].iter().filter_map(|member| member.pid).collect();
+        let workers: Vec<u32> = cluster.until_all_ready().iter().skip(1).filter_map(|member| member.pid).collect();
         // One is stopped, one cannot run, and the others have something to finish.
         for path in ["/spin?ms=60000", "/slow?ms=100", "/slow?ms=60000", "/slow?ms=100", "/slow?ms=60000"] {
             let mut connection = http::Connection::open(port.expect("known")).expect("it listens");

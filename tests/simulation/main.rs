@@ -1,7 +1,7 @@
 //! Stories of whole clusters that are simulated: the production master and members, the code of the tests as the user's,
 //! virtual time. Each runs for several seeds, all of them twice.
 //!
-//! `HATCHERY_SEED` names one seed for all, `HATCHERY_SEEDS` how many.
+//! `HATCHERY_SEED` names one seed for all, `HATCHERY_SEEDS` how many, or from which to which (`1000..2000`).
 
 mod actors;
 mod borders;
@@ -40,12 +40,17 @@ fn seeds() -> Range<u64> {
 
 /// The seeds of a story that is told so often, unless the environment says otherwise.
 fn as_many_as(usual: u64) -> Range<u64> {
-    const COUNT: &str = "HATCHERY_SEEDS";
-    let told = std::env::var_os(COUNT);
-    0..told.map_or(usual, |told| {
-        let count = told.to_str().and_then(|told| told.parse().ok());
-        count.unwrap_or_else(|| panic!("{COUNT} is {told:?}, and is to be how many seeds"))
-    })
+    const SEEDS: &str = "HATCHERY_SEEDS";
+    let Some(told) = std::env::var_os(SEEDS) else { return 0..usual };
+    let number = |text: &str| text.parse::<u64>().ok();
+    told.to_str()
+        .and_then(|told| match told.split_once("..") {
+            Some((first, end)) => Some(number(first)?..number(end)?),
+            None => Some(0..number(told)?),
+        })
+        .unwrap_or_else(|| {
+            panic!("{SEEDS} is {told:?}, and is to be how many seeds, or from which to which: 1000..2000")
+        })
 }
 
 /// Dice of a test's own, by the seed of its world.
