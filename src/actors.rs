@@ -13,6 +13,7 @@
 
 mod blueprint;
 mod board;
+mod core;
 mod desk;
 mod facts;
 mod heartbeat;
@@ -30,6 +31,7 @@ mod routes;
 mod slot;
 mod timer;
 
+pub(crate) use self::core::SharedCore;
 pub(crate) use blueprint::{Blueprint, RoleBlueprint};
 pub(crate) use desk::{Chair, Desk};
 pub use heartbeat::Heartbeat;

@@ -9,6 +9,7 @@ use ractor::{ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
 use tokio::sync::{oneshot, watch};
 
 use super::blueprint::Blueprint;
+use super::core::SharedCore;
 use super::desk::{Desk, DeskActor, DeskArguments};
 use super::journal;
 use super::messages::{MasterMsg, SlotMsg};
@@ -21,14 +22,15 @@ use super::slot::{SlotActor, SlotArguments};
 use super::timer;
 use crate::identity::{MemberId, Role, Slot};
 use crate::process::ProcessBackend;
-use crate::supervision::{Action, Dice, Event, Moment, Outcome, Plan, Reason, Recorder, Supervisor, Verdict};
+use crate::supervision::{Action, Dice, Event, Moment, Outcome, Reason, Verdict};
 use crate::transport::Growth;
 
 pub(crate) struct Master;
 
 /// What the master is born with.
 pub(crate) struct MasterArguments {
-    pub(crate) plan: Plan,
+    /// What decides, and has not been told anything.
+    pub(crate) core: Arc<SharedCore>,
     pub(crate) blueprint: Arc<Blueprint>,
     pub(crate) backend: Arc<dyn ProcessBackend>,
     pub(crate) seed: u64,
@@ -45,8 +47,7 @@ pub(crate) struct MasterArguments {
 pub(crate) struct MasterState {
     foundry: Foundry,
     operations: Operations,
-    supervisor: Supervisor,
-    recorder: Recorder,
+    core: Arc<SharedCore>,
     routes: Arc<Routes>,
     board: Arc<SharedBoard>,
     timer: watch::Sender<Option<Instant>>,
@@ -83,10 +84,11 @@ impl Master {
         myself: ActorRef<MasterMsg>,
         arguments: MasterArguments,
     ) -> Result<MasterState, ActorProcessingErr> {
-        let MasterArguments { plan, blueprint, backend, seed, board, observers, desk, finished } = arguments;
+        let MasterArguments { core, blueprint, backend, seed, board, observers, desk, finished } = arguments;
         let foundry = Foundry { blueprint, backend, seed };
         let mut slots = BTreeMap::new();
-        for slot in plan.roles().iter().flat_map(|role| role.slots()) {
+        let planned: Vec<Slot> = core.lock().supervisor.which_children().map(|child| child.slot).collect();
+        for slot in planned {
             let arguments = foundry.slot(slot, &myself);
             let (actor, _) = SlotActor::spawn_linked(None, SlotActor, arguments, myself.get_cell()).await?;
             slots.insert(slot, actor);
@@ -104,13 +106,10 @@ impl Master {
         let timer = watch::Sender::new(None);
         tokio::spawn(timer::ring(timer.subscribe(), myself.clone()));
         let finished = Some(finished);
-        let supervisor = Supervisor::new(plan, seed);
-        let recorder = Recorder::new(&supervisor);
         let mut state = MasterState {
             foundry,
             operations: Operations::default(),
-            supervisor,
-            recorder,
+            core,
             routes,
             board,
             timer,
@@ -145,7 +144,6 @@ impl Master {
                 state.note(&event);
                 state.handle(event, &myself);
             }
-            MasterMsg::Look(look) => look(&state.supervisor, &state.recorder),
             MasterMsg::Started(id, pid) => {
                 journal::started(id, pid);
                 state.board.lock().started(id, pid);
@@ -203,9 +201,7 @@ impl MasterState {
     fn handle(&mut self, event: Event, myself: &ActorRef<MasterMsg>) {
         let now = self.now();
         let mut touched: BTreeSet<Slot> = member(&event).map(MemberId::slot).into_iter().collect();
-        let actions = self.supervisor.handle(event.clone(), now);
-        let told = actions.as_slice().to_vec();
-        self.recorder.step(now, &event, &told, &self.supervisor);
+        let (actions, told) = self.core.lock().step(&event, now);
         self.open_all(&told, myself);
         for action in actions {
             touched.extend(super::perform::slot(&action));
@@ -214,13 +210,15 @@ impl MasterState {
                 self.finish(outcome, myself);
             }
         }
-        let due = self.supervisor.deadline().and_then(|due| timer::instant(self.board.started(), due));
+        let core = self.core.lock();
+        let due = core.supervisor.deadline().and_then(|due| timer::instant(self.board.started(), due));
         timer::arm(&self.timer, due, matches!(event, Event::DeadlinePassed));
         for slot in touched {
-            self.board.lock().update(slot, &self.supervisor);
+            self.board.lock().update(slot, &core.supervisor);
         }
         // Whoever hears of it finds it on the board.
-        self.observers.iter().for_each(|observer| observer.step(now, &event, &told, &self.supervisor));
+        self.observers.iter().for_each(|observer| observer.step(now, &event, &told, &core.supervisor));
+        drop(core);
         for action in told {
             if let Action::Conclude(id, conclusion) = action {
                 self.operations.conclude(id, conclusion);
@@ -231,10 +229,11 @@ impl MasterState {
 
     /// A member has become unresponsive, or is heard again. Nothing follows that would have to be decided.
     fn beat(&mut self, id: MemberId, beat: Beat, myself: &ActorRef<MasterMsg>) {
+        let core = self.core.lock();
         let mut board = self.board.lock();
-        let is_news = board.beat(id, beat, &self.supervisor);
+        let is_news = board.beat(id, beat, &core.supervisor);
         let pid = board.pid(id);
-        drop(board);
+        drop((board, core));
         if is_news {
             journal::beat(id, pid, beat);
             let now = self.now();

@@ -11,7 +11,7 @@ use super::observe::Beat;
 use super::routes::Routes;
 use crate::identity::MemberId;
 use crate::process::{ExitRecord, ProcessControl, SpawnError, Spawned};
-use crate::supervision::{Conclusion, Event, Exit, LinkError, Operation, Recorder, Supervisor, Urgency};
+use crate::supervision::{Conclusion, Event, Exit, LinkError, Operation, Urgency};
 use crate::transport::{Account, Ack, Books, Growth, Line, Order, Run, Said};
 
 /// To the master.
@@ -25,8 +25,6 @@ pub(crate) enum MasterMsg {
     Fact(Event, Option<OwnedSemaphorePermit>),
     /// An operator asks for something, and wants to know how it ended.
     Operate(Operation, oneshot::Sender<Conclusion>),
-    /// Somebody wants to see where everybody stands. Looks, takes a copy, and returns.
-    Look(Look),
     /// A process exists.
     Started(MemberId, u32),
     /// A member has become unresponsive, or is heard again.
@@ -36,9 +34,6 @@ pub(crate) enum MasterMsg {
     /// From the master to itself, behind what has come meanwhile: time to tell those who watch.
     Publish,
 }
-
-/// What is done with a look at the core. Never the user's code.
-pub(crate) type Look = Box<dyn FnOnce(&Supervisor, &Recorder) + Send>;
 
 /// To the actor of a slot.
 pub(crate) enum SlotMsg {

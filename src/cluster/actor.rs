@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use super::events::Herald;
 use super::handle::{Bell, Stage};
 use super::launch::{Launch, attend};
-use crate::actors::{Desk, Master, MasterArguments, SharedBoard};
+use crate::actors::{Desk, Master, MasterArguments, SharedBoard, SharedCore};
 use crate::supervision::Urgency;
 
 /// What the actor of a cluster can be told.
@@ -43,6 +43,7 @@ pub(super) struct ClusterActor;
 /// What the actor is born with.
 pub(super) struct ClusterArguments {
     pub(super) launch: Launch,
+    pub(super) core: Arc<SharedCore>,
     pub(super) board: Arc<SharedBoard>,
     pub(super) bell: Arc<Bell>,
     pub(super) herald: Herald,
@@ -62,13 +63,14 @@ impl ClusterActor {
         myself: ActorRef<ClusterMsg>,
         arguments: ClusterArguments,
     ) -> Result<ClusterState, ActorProcessingErr> {
-        let ClusterArguments { launch, board, bell, herald, desk } = arguments;
-        let Launch { plan, blueprint, backend, seed, mut observers, sockets } = launch;
+        let ClusterArguments { launch, core, board, bell, herald, desk } = arguments;
+        // The core has the plan.
+        let Launch { plan: _, blueprint, backend, seed, mut observers, sockets } = launch;
         let stage = herald.stage();
         observers.push(Arc::new(herald.clone()));
         let (finished, outcome) = oneshot::channel();
         let arguments = MasterArguments {
-            plan,
+            core,
             blueprint: Arc::new(blueprint),
             backend: backend.clone(),
             seed,

@@ -11,16 +11,14 @@ use super::actor::ClusterMsg;
 use super::end::ClusterError;
 use super::events::{Audience, ClusterEvents};
 use super::slot::SlotHandle;
-use crate::actors::{MasterMsg, SharedBoard};
+use crate::actors::{MasterMsg, SharedBoard, SharedCore};
 use crate::deputy::Deputy;
 use crate::identity::{Role, Slot};
 use crate::messenger::Messenger;
 use crate::roster::Roster;
 #[cfg(feature = "simulation")]
 use crate::supervision::Event;
-use crate::supervision::{
-    Child, ChildCounts, Conclusion, Operation, OperationError, Recorder, Recording, Supervisor, Urgency, Why,
-};
+use crate::supervision::{Child, ChildCounts, Conclusion, Moment, Operation, OperationError, Recording, Urgency, Why};
 
 /// A running cluster. Cheap to clone; all clones are the same cluster.
 ///
@@ -39,6 +37,7 @@ struct Shared {
     actor: ActorRef<ClusterMsg>,
     owned: bool,
     bell: Arc<Bell>,
+    core: Arc<SharedCore>,
     board: Arc<SharedBoard>,
     audience: Audience,
     deputy: Deputy,
@@ -57,11 +56,12 @@ impl ClusterHandle {
         actor: ActorRef<ClusterMsg>,
         owned: bool,
         bell: Arc<Bell>,
+        core: Arc<SharedCore>,
         board: Arc<SharedBoard>,
         audience: Audience,
         deputy: Deputy,
     ) -> ClusterHandle {
-        ClusterHandle { shared: Arc::new(Shared { actor, owned, bell, board, audience, deputy }) }
+        ClusterHandle { shared: Arc::new(Shared { actor, owned, bell, core, board, audience, deputy }) }
     }
 
     /// Waits until every member has been ready at once, for the first time. At once if that has been.
@@ -152,7 +152,8 @@ impl ClusterHandle {
 
     /// A new process for a slot, without a gap where the role overlaps: see
     /// [`RoleSettings::overlap`](crate::RoleSettings::overlap). An empty slot is started. Resolves when the new process is
-    /// ready. While yet another process of the slot drains, after an exception or an earlier restart, it waits for that. Cancellation: as of [`scale`](ClusterHandle::scale).
+    /// ready. While yet another process of the slot drains, after an exception or an earlier restart, it waits for that.
+    /// Cancellation: as of [`scale`](ClusterHandle::scale).
     pub async fn restart(&self, slot: Slot) -> Conclusion {
         self.shared.bell.operate(Operation::Restart(slot)).await
     }
@@ -163,27 +164,34 @@ impl ClusterHandle {
         self.shared.bell.operate(Operation::Stop(slot)).await
     }
 
-    /// Every slot and where it stands, in the order of the start: OTP's `which_children`. Empty, when the cluster has
-    /// ended. It only looks: cancel-safe, as the next three.
-    pub async fn which_children(&self) -> Vec<Child> {
-        self.shared.bell.look(|supervisor, _| supervisor.which_children().collect()).await.unwrap_or_default()
+    /// Every slot and where it stands, in the order of the start: OTP's `which_children`. As the next three, it waits for
+    /// nobody, and after the end tells how it was then. Its moments are to be compared with [`now`](ClusterHandle::now).
+    pub fn which_children(&self) -> Vec<Child> {
+        self.shared.core.lock().supervisor.which_children().collect()
     }
 
-    /// How many there are of which kind: OTP's `count_children`. None, when the cluster has ended.
-    pub async fn count_children(&self) -> ChildCounts {
-        self.shared.bell.look(|supervisor, _| supervisor.count_children()).await.unwrap_or_default()
+    /// How many there are of which kind: OTP's `count_children`.
+    pub fn count_children(&self) -> ChildCounts {
+        self.shared.core.lock().supervisor.count_children()
     }
 
     /// Why a slot stands where it does: the last things that happened there, each with what was decided. Written out, it
-    /// is what an operator reads. `None`: there is no such slot, or the cluster has ended.
-    pub async fn why(&self, slot: Slot) -> Option<Why> {
-        self.shared.bell.look(move |supervisor, recorder| recorder.why(slot, supervisor)).await.flatten()
+    /// is what an operator reads. `None`: there is no such slot.
+    pub fn why(&self, slot: Slot) -> Option<Why> {
+        let core = self.shared.core.lock();
+        core.recorder.why(slot, &core.supervisor)
     }
 
-    /// What the core was told and what it decided, as far back as it is remembered: to be read, written down with serde,
-    /// and [replayed](Recording::replay) with the [plan](super::Cluster::plan). `None`: the cluster has ended.
-    pub async fn recording(&self) -> Option<Recording> {
-        self.shared.bell.look(|_, recorder| recorder.recording()).await
+    /// What the core was told and what it decided, as far back as it is remembered, up to the end of the cluster if that
+    /// has been: to be read, written down with serde, and [replayed](Recording::replay) with the
+    /// [plan](super::Cluster::plan). A copy of up to some MiB, during which the core decides nothing.
+    pub fn recording(&self) -> Recording {
+        self.shared.core.lock().recorder.recording()
+    }
+
+    /// The present as the core counts it, from the start of the master.
+    pub fn now(&self) -> Moment {
+        self.shared.board.now()
     }
 
     /// The actor of the cluster, for those who know ractor.
@@ -275,19 +283,6 @@ impl Bell {
         // A master that has ended, or ends before it has told, stops.
         let _ = master.cast(MasterMsg::Operate(operation, asker));
         conclusion.await.unwrap_or(Conclusion::Failed(OperationError::Stopping))
-    }
-
-    /// What is to be seen of the core. `None`: it has ended.
-    async fn look<T: Send + 'static>(
-        &self,
-        at: impl FnOnce(&Supervisor, &Recorder) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (seen, answer) = oneshot::channel();
-        let look = move |supervisor: &Supervisor, recorder: &Recorder| {
-            let _ = seen.send(at(supervisor, recorder));
-        };
-        let _ = self.master.get()?.cast(MasterMsg::Look(Box::new(look)));
-        answer.await.ok()
     }
 
     /// A master that does not hear has ended.

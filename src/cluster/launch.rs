@@ -13,7 +13,7 @@ use super::end::ClusterError;
 use super::events::Herald;
 use super::handle::{Bell, ClusterHandle};
 use super::start_error::StartError;
-use crate::actors::{Blueprint, Observe, SharedBoard};
+use crate::actors::{Blueprint, Observe, SharedBoard, SharedCore};
 use crate::deputy::Deputy;
 use crate::process::{Bound, ProcessBackend};
 use crate::supervision::{Outcome, Plan};
@@ -44,18 +44,20 @@ pub(crate) async fn launch(
     home: Home,
 ) -> Result<(ActorRef<ClusterMsg>, JoinHandle<()>, ClusterHandle), StartError> {
     let board = Arc::new(SharedBoard::new(&launch.plan, launch.backend.master_pid()));
+    let core = Arc::new(SharedCore::new(launch.plan.clone(), launch.seed));
     let bell = Arc::new(Bell::default());
     let (herald, audience) = Herald::new();
     let Blueprint { directory, limits, .. } = &launch.blueprint;
     let (deputy, desk) = Deputy::new(directory.clone(), *limits, Handle::current());
-    let arguments = ClusterArguments { launch, board: board.clone(), bell: bell.clone(), herald, desk };
+    let arguments =
+        ClusterArguments { launch, core: core.clone(), board: board.clone(), bell: bell.clone(), herald, desk };
     let owned = matches!(home, Home::Handle);
     let spawned = match home {
         Home::Handle => ClusterActor::spawn(None, ClusterActor, arguments).await,
         Home::Tree { name, supervisor } => ClusterActor::spawn_linked(name, ClusterActor, arguments, supervisor).await,
     };
     let (actor, join) = spawned.map_err(StartError::Actor)?;
-    let handle = ClusterHandle::new(actor.clone(), owned, bell, board, audience, deputy);
+    let handle = ClusterHandle::new(actor.clone(), owned, bell, core, board, audience, deputy);
     Ok((actor, join, handle))
 }
 

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::Deputy;
-use crate::actors::{Blueprint, Master, MasterArguments, MasterMsg, SharedBoard};
+use crate::actors::{Blueprint, Master, MasterArguments, MasterMsg, SharedBoard, SharedCore};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 use crate::member::Member;
 use crate::messenger::Messenger;
@@ -61,7 +61,7 @@ impl World {
         let plan = Plan::new(vec![role(Role::AGENT, 1), role(Role::WORKER, 3)]);
         let arguments = MasterArguments {
             board: Arc::new(SharedBoard::new(&plan, 1)),
-            plan,
+            core: Arc::new(SharedCore::new(plan, 1)),
             blueprint: Arc::new(Blueprint {
                 program: "world".into(),
                 cluster: None,
