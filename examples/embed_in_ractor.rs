@@ -13,7 +13,7 @@
 //! the supervisor waited for its cluster: stopped in order
 //! ```
 //!
-//! It ends by itself.
+//! and, on stderr, what the worker panics of. It ends by itself.
 
 use std::process::ExitCode;
 

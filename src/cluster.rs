@@ -16,6 +16,7 @@ mod slot;
 mod start_error;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{ActorCell, ActorRef};
 use tokio::task::JoinHandle;
@@ -116,6 +117,8 @@ impl Cluster {
     }
 
     async fn start_in(&self, home: Home) -> Result<(ActorRef<ClusterMsg>, JoinHandle<()>, ClusterHandle), StartError> {
+        // These panic where the runtime lacks one of them. Later it would be a task of ours that did.
+        drop((tokio::time::sleep(Duration::ZERO), tokio::net::UnixStream::pair()));
         if self.program.is_none() && ends_are_ignored() {
             return Err(StartError::ChildrenIgnored);
         }

@@ -24,6 +24,8 @@ pub(crate) struct Board {
     /// Those that are not heard although they should be.
     silent: BTreeSet<MemberId>,
     watchers: BTreeSet<MemberId>,
+    /// How the last process ended of slots that there are not for now.
+    closed: BTreeMap<Slot, String>,
     changed: bool,
     /// Slots whose prospects for a random message have changed since they were last taken.
     moved: BTreeMap<Slot, Prospect>,
@@ -66,6 +68,7 @@ impl Board {
             exceptions: HashMap::new(),
             silent: BTreeSet::new(),
             watchers: BTreeSet::new(),
+            closed: BTreeMap::new(),
             changed: false,
             moved: BTreeMap::new(),
         };
@@ -76,13 +79,16 @@ impl Board {
     /// A role has grown by this slot.
     pub(crate) fn open(&mut self, slot: Slot) {
         let entry = self.slots.entry(slot).or_default();
+        entry.last_exit = self.closed.remove(&slot).or(entry.last_exit.take());
         self.moved.insert(slot, entry.prospect());
         self.changed = true;
     }
 
     /// A role has become smaller by this slot.
     pub(crate) fn close(&mut self, slot: Slot) {
-        self.slots.remove(&slot);
+        if let Some(last_exit) = self.slots.remove(&slot).and_then(|entry| entry.last_exit) {
+            self.closed.insert(slot, last_exit);
+        }
         self.moved.insert(slot, Prospect::None);
         self.changed = true;
     }

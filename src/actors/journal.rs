@@ -44,6 +44,7 @@ pub(crate) fn record(record: &Record, pid: Option<u32>) {
             Decision::GiveUp => error!(%slot, incarnation, pid, %cause, %decision, "supervision gives up"),
             Decision::Strategy(_)
             | Decision::AlreadyReplaced
+            | Decision::AlreadyDecided
             | Decision::Regrouped(_)
             | Decision::Operated(_)
             | Decision::Stopping
@@ -61,7 +62,11 @@ pub(crate) fn record(record: &Record, pid: Option<u32>) {
             error!(%slot, incarnation, pid, %cause, %decision, age, "member exited: restart limit reached");
         }
         Decision::Strategy(_) => warn!(%slot, incarnation, pid, %cause, %decision, age, "member exited"),
-        Decision::AlreadyReplaced | Decision::Regrouped(_) | Decision::Operated(_) | Decision::Stopping => {
+        Decision::AlreadyReplaced
+        | Decision::AlreadyDecided
+        | Decision::Regrouped(_)
+        | Decision::Operated(_)
+        | Decision::Stopping => {
             info!(%slot, incarnation, pid, %cause, %decision, age, "member exited");
         }
     }

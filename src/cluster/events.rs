@@ -16,7 +16,7 @@ use super::handle::Stage;
 use crate::actors::{Beat, Observe};
 use crate::identity::{MemberId, Slot};
 use crate::supervision::{
-    Action, Cause, Conclusion, Decision, Event, Exception, Moment, OperationId, Seat, Supervisor,
+    Action, Cause, Conclusion, Decision, Event, Exception, Moment, Operation, OperationId, Seat, Supervisor,
 };
 
 /// How many events are kept for a listener that is busy with others. It hears how many it has missed.
@@ -60,7 +60,8 @@ pub enum ClusterEvent {
         /// Who.
         member: MemberId,
     },
-    /// A process has ended. Each is told once.
+    /// A process has ended. Each is told once, but for those that are killed because the last handle was dropped, or the
+    /// actor of the cluster killed: then there is nobody left to tell.
     Exited {
         /// Who.
         member: MemberId,
@@ -85,9 +86,16 @@ pub enum ClusterEvent {
         /// How long from now until it is tried again. `None`: never by itself.
         retry_in: Option<Duration>,
     },
+    /// An operator asked for something. Its end is told as [`Concluded`](ClusterEvent::Concluded).
+    Asked {
+        /// Its number.
+        operation: OperationId,
+        /// For what.
+        what: Operation,
+    },
     /// An operation that was asked for has ended.
     Concluded {
-        /// Which.
+        /// Its number.
         operation: OperationId,
         /// How.
         conclusion: Conclusion,
@@ -122,6 +130,7 @@ impl fmt::Display for ClusterEvent {
                 write!(f, "{slot} parked, tried again in {after:?}")
             }
             ClusterEvent::Parked { slot, retry_in: None } => write!(f, "{slot} parked for good"),
+            ClusterEvent::Asked { operation, what } => write!(f, "{operation}: {what}"),
             ClusterEvent::Concluded { operation, conclusion } => write!(f, "{operation} {conclusion}"),
             ClusterEvent::ClusterReady => f.write_str("cluster ready"),
             ClusterEvent::Stopping => f.write_str("cluster stopping"),
@@ -294,6 +303,9 @@ impl Observe for Herald {
                 _ => None,
             });
             self.tell(ClusterEvent::Exception { member, exception, decision });
+        }
+        if let Event::Operate(operation, what) = event {
+            self.tell(ClusterEvent::Asked { operation: *operation, what: *what });
         }
         for action in actions {
             self.tell_action(now, action, supervisor);

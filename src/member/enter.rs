@@ -65,7 +65,9 @@ pub(crate) enum EnterError {
     Settle(#[from] SettleError),
     #[error(transparent)]
     Welcome(#[from] WelcomeError),
-    #[error("its plan is not its master's: what runs before `run` must declare the same roles in every process")]
+    #[error(
+        "its plan is not its master's: what runs before `run` or `enter` must declare the same roles in every process"
+    )]
     OtherPlan,
     #[error("{0}: {1}")]
     Os(&'static str, io::Error),

@@ -60,22 +60,31 @@ impl MasterSignals {
 #[derive(Debug)]
 pub(crate) struct MemberSignals {
     terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
 }
 
 impl MemberSignals {
-    /// Sets the handlers. An interrupt from a terminal is the master's business, and a hang-up is never the end of a
-    /// member: the kernel sends it to a stopped one whose master died.
+    /// Sets the handlers. What a terminal sends goes to the master's group and not to ours, so that these three mean this
+    /// one process. A hang-up is never the end of a member: the kernel sends it to a stopped one whose master died.
     pub(crate) fn listen() -> io::Result<MemberSignals> {
-        // The streams may go: the handlers stay.
-        let _ = signal(SignalKind::interrupt())?;
+        // The stream may go: the handler stays.
         let _ = signal(SignalKind::hangup())?;
-        Ok(MemberSignals { terminate: signal(SignalKind::terminate())? })
+        Ok(MemberSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
     }
 
     /// Somebody wants this one process to end. Cancel-safe.
     pub(crate) async fn terminated(&mut self) {
-        if self.terminate.recv().await.is_none() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            biased;
+            Some(()) = self.terminate.recv() => {}
+            Some(()) = self.interrupt.recv() => {}
+            Some(()) = self.quit.recv() => {}
+            else => std::future::pending().await,
         }
     }
 }

@@ -37,88 +37,108 @@ enum Kind {
 }
 
 impl Chaos {
+    /// One each millisecond: more than that and a world would do nothing else.
+    const MOST: f64 = 3_600_000.0;
+
     /// None at all.
     pub fn new() -> Chaos {
         Chaos::default()
     }
 
+    #[track_caller]
     fn rate(mut self, kind: Kind, rate: f64) -> Chaos {
+        assert!((0.0..=Chaos::MOST).contains(&rate), "a rate is from 0 to {} per hour, and not {rate}", Chaos::MOST);
         self.rates.insert(kind, rate);
         self
     }
 
     /// A process exits, is killed, dies of a signal of its own, or for lack of memory.
+    #[track_caller]
     pub fn crashes_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::Crash, rate)
     }
 
     /// Code of a member panics.
+    #[track_caller]
     pub fn panics_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::Panic, rate)
     }
 
     /// Code of a member reports an exception.
+    #[track_caller]
     pub fn exceptions_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::Exception, rate)
     }
 
     /// A process is stopped, for up to 20 s.
+    #[track_caller]
     pub fn freezes_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::Freeze, rate)
     }
 
     /// Nothing moves on a link, for up to 10 s.
+    #[track_caller]
     pub fn link_stalls_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::LinkStall, rate)
     }
 
     /// A link breaks.
+    #[track_caller]
     pub fn link_resets_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::LinkReset, rate)
     }
 
     /// A member writes to its link what it did not mean to.
+    #[track_caller]
     pub fn link_corruptions_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::LinkCorruption, rate)
     }
 
     /// A link ends within a frame.
+    #[track_caller]
     pub fn link_truncations_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::LinkTruncation, rate)
     }
 
     /// The next start in a slot takes up to 30 s longer.
+    #[track_caller]
     pub fn slow_boots_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::SlowBoot, rate)
     }
 
     /// The next process of a slot cannot be started.
+    #[track_caller]
     pub fn spawn_errors_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::SpawnError, rate)
     }
 
     /// A member will not go when it is asked to.
+    #[track_caller]
     pub fn ignored_stops_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::Stubbornness, rate)
     }
 
     /// The host is suspended, for up to an hour.
+    #[track_caller]
     pub fn suspensions_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::Suspension, rate)
     }
 
     /// A member's runtime is blocked, for up to 20 s.
+    #[track_caller]
     pub fn blocks_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::Block, rate)
     }
 
     /// A member's runtime hangs, or is busy, for ever.
+    #[track_caller]
     pub fn hangs_per_hour(self, rate: f64) -> Chaos {
         self.rate(Kind::Hang, rate)
     }
 
     /// Something of everything that a cluster gets over as it is, so often: a share of `rate` for each kind. Not among it are
     /// hangs, which nobody notices without [heartbeats](crate::Heartbeat), and suspensions.
+    #[track_caller]
     pub fn of_all_kinds(rate: f64) -> Chaos {
         const KINDS: [Kind; 12] = [
             Kind::Crash,

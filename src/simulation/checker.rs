@@ -177,6 +177,7 @@ impl Books {
                     Decision::Strategy(Directive::Shutdown) => drop(self.stopping_since.get_or_insert(now)),
                     Decision::Strategy(_)
                     | Decision::AlreadyReplaced
+                    | Decision::AlreadyDecided
                     | Decision::Regrouped(_)
                     | Decision::Operated(_)
                     | Decision::Stopping => {}

@@ -1,5 +1,5 @@
-//! Old news, told again: a fact about a process that has ended is repeated after its successor has begun. It must change
-//! nothing.
+//! Late news: what was or could have been said of a process is told when it serves, leaves, or has ended and its successor
+//! has begun. It must change nothing.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -29,17 +29,25 @@ impl Rumour {
 
 impl Observe for Rumour {
     fn step(&self, _: Moment, event: &Event, actions: &[Action], _: &Supervisor) {
-        let (Event::Exited(id, exit), false) = (event, actions.is_empty()) else { return };
+        // What had no consequences was a rumour itself.
+        if actions.is_empty() {
+            return;
+        }
         let (Some(world), Some(tell)) = (self.world.upgrade(), self.tell.get().cloned()) else { return };
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = match dice.below(12) {
-            0 => Event::Ready(*id),
-            1 => Event::LinkLost(*id, LinkError::Closed),
-            2 => Event::Exited(*id, exit.clone()),
-            3 => Event::Unresponsive(*id, Duration::from_secs(30)),
+        let old = match (event, dice.below(12)) {
+            (Event::Ready(id) | Event::Exited(id, _), 0) => Event::Ready(*id),
+            (Event::Exited(id, _), 1) => Event::LinkLost(*id, LinkError::Closed),
+            (Event::Exited(id, exit), 2) => Event::Exited(*id, exit.clone()),
+            (Event::Exited(id, _), 3) => Event::Unresponsive(*id, Duration::from_secs(30)),
             _ => return,
         };
-        world.after(Duration::from_millis(dice.below(5_000) as u64), move || tell(old));
+        let told_in = self.world.clone();
+        world.after(Duration::from_millis(dice.below(5_000) as u64), move || {
+            // Whoever reads the trace would take it for something that happens.
+            told_in.upgrade().inspect(|world| world.say(format_args!("late news: {old}")));
+            tell(old);
+        });
     }
 
     fn started(&self, _: Moment, _: MemberId, _: u32) {}

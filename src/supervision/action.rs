@@ -127,6 +127,8 @@ pub enum Decision {
     Strategy(Directive),
     /// Nothing is left to decide: its successor had been started before.
     AlreadyReplaced,
+    /// Nothing is left to decide: when it was told to go, it was decided that nobody follows for now.
+    AlreadyDecided,
     /// It goes along with this one, and its group is started again when all of it are gone.
     Regrouped(#[serde(with = "written::member")] MemberId),
     /// An operator asked for this: it was to go, or to be replaced.
@@ -216,6 +218,7 @@ impl fmt::Display for Decision {
         match self {
             Decision::Strategy(directive) => write!(f, "{directive}"),
             Decision::AlreadyReplaced => f.write_str("replaced before"),
+            Decision::AlreadyDecided => f.write_str("decided before"),
             Decision::Regrouped(first) => write!(f, "goes along with {first}"),
             Decision::Operated(id) => write!(f, "as {id} asked"),
             Decision::Stopping => f.write_str("stopping"),

@@ -70,7 +70,11 @@ impl Supervisor {
         if place.outgoing.iter().any(|departure| departure.incarnation == id.incarnation())
             && let Some(departure) = self.change(at, now, |place| place.take_outgoing(id.incarnation()))
         {
-            let decision = if stopping { Decision::Stopping } else { Decision::AlreadyReplaced };
+            let decision = match self.roles[at.0].places[at.1].last {
+                _ if stopping => Decision::Stopping,
+                last if last > Some(id.incarnation()) => Decision::AlreadyReplaced,
+                _ => Decision::AlreadyDecided,
+            };
             out.record(id, departure.cause(exit), decision);
             self.made_way(at, now, out);
             return;

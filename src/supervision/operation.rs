@@ -8,7 +8,8 @@ use super::action::Cause;
 use super::written;
 use crate::identity::{MemberId, Role, Slot};
 
-/// A wish by its number. Whoever asks picks it, and hears it again with the [`Conclusion`].
+/// A wish by its number, which it has from whoever tells the core: the master of a cluster counts them from 1. It comes back
+/// with the [`Conclusion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OperationId(pub u64);
 

@@ -23,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
         trial("who comes while the last requests are answered is refused, and not kept waiting", refused),
         trial("a stop does not wait for connections on which nothing happens", idle_connections),
         trial("a stop finds members in every state", every_state),
-        trial("a worker that gets a SIGTERM of its own finishes and is replaced", worker_terminated),
+        trial("a worker that gets a TERM, an INT or a QUIT of its own finishes and is replaced", worker_terminated),
         trial("an agent that gets a SIGTERM of its own finishes and is restarted", agent_terminated),
     ]
 }
@@ -203,19 +203,21 @@ fn every_state() {
 }
 
 fn worker_terminated() {
-    let mut cluster = web(1).flag("--trace").ready();
+    let mut cluster = web(1).arg("--restart-limit", "off").flag("--trace").ready();
     let port = cluster.port();
-    let first = cluster.until_ready("worker/0", 1).pid.expect("it runs");
-    let mut slow = http::Connection::open(port).expect("it listens");
-    slow.ask("/slow?ms=400").expect("it listens");
-    cluster.get("/");
-    send(first, Signal::SIGTERM);
-    let answer = slow.answer().expect("what was accepted is answered");
-    assert_eq!((answer.status, answer.worker(), answer.closes()), (200, first, true));
-    cluster.until_ready("worker/0", 2);
-    until_gone(first);
-    let exit = cluster.said("member exited slot=worker/0 incarnation=1");
-    assert!(exit.contains("exited with code 0 decision=restart"), "{exit}");
+    for (nth, signal) in (1..).zip([Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT]) {
+        let pid = cluster.until_ready("worker/0", nth).pid.expect("it runs");
+        let mut slow = http::Connection::open(port).expect("it listens");
+        slow.ask("/slow?ms=400").expect("it listens");
+        cluster.get("/");
+        send(pid, signal);
+        let answer = slow.answer().expect("what was accepted is answered");
+        assert_eq!((answer.status, answer.worker(), answer.closes()), (200, pid, true), "{signal}");
+        cluster.until_ready("worker/0", nth + 1);
+        until_gone(pid);
+        let exit = cluster.said(&format!("member exited slot=worker/0 incarnation={nth} "));
+        assert!(exit.contains("exited with code 0 decision=restart"), "{signal}: {exit}");
+    }
     assert_eq!(cluster.stop().code(), Some(0));
 }
 

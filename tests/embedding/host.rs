@@ -21,12 +21,31 @@ pub fn trials() -> Vec<Trial> {
         story("with adoption, too, and it is no zombie afterwards", adopted_stray),
         trial("a member that finds itself within a runtime says what to move", within_a_runtime),
         trial("a host that ignores SIGCHLD is told so, and nothing is started", deaf),
+        trial("a runtime that cannot drive a cluster is told so at the start", half_a_runtime),
     ]
 }
 
 fn status_line(name: &str) -> String {
     let status = std::fs::read_to_string("/proc/self/status").expect("it is ours");
     status.lines().find(|line| line.starts_with(name)).expect("a field").to_owned()
+}
+
+/// With one of the two missing, a task of the cluster would panic where nobody hears it, and nobody would be told anything.
+fn half_a_runtime() {
+    let with = |io: bool, time: bool| {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        if io {
+            builder.enable_io();
+        }
+        if time {
+            builder.enable_time();
+        }
+        builder.build().expect("a runtime")
+    };
+    for runtime in [with(false, true), with(true, false), with(false, false)] {
+        let start = std::panic::AssertUnwindSafe(|| runtime.block_on(plans().shop.start()).map(drop));
+        assert!(std::panic::catch_unwind(start).is_err(), "as its docs say");
+    }
 }
 
 static PANICS: AtomicU32 = AtomicU32::new(0);

@@ -121,8 +121,20 @@ async fn stop() {
 
 async fn supersede() {
     let handle = ready(&plans().shop).await;
+    let mut events = handle.events();
     let (restarted, stopped) = tokio::join!(biased; handle.restart(Slot::worker(0)), handle.stop(Slot::worker(0)));
     assert_eq!((restarted, stopped), (Conclusion::Superseded, Conclusion::Done));
+    let mut told = Vec::new();
+    while told.len() < 4 {
+        let event = events.next().await.expect("it goes on");
+        if let ClusterEvent::Asked { .. } | ClusterEvent::Concluded { .. } = event {
+            told.push(event.to_string());
+        }
+    }
+    assert_eq!(
+        told,
+        ["operation 1: restart worker/0", "operation 2: stop worker/0", "operation 1 superseded", "operation 2 done",]
+    );
     let (more, fewer) = tokio::join!(biased; handle.scale(Role::WORKER, 5), handle.scale(Role::WORKER, 2));
     assert_eq!((more, fewer), (Conclusion::Superseded, Conclusion::Done));
     assert_eq!((handle.status().of(Role::WORKER).count(), handle.status().ready(Role::WORKER)), (2, 1));

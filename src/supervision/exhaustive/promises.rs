@@ -217,6 +217,7 @@ fn ends_the_cluster(record: &Record) -> bool {
             | Directive::Remove,
         )
         | Decision::AlreadyReplaced
+        | Decision::AlreadyDecided
         | Decision::Regrouped(_)
         | Decision::Operated(_)
         | Decision::Stopping => false,

@@ -112,7 +112,7 @@ fn every_answer_of_a_strategy_to_an_exception_is_carried_out() {
     assert_eq!(desk.pass(millis(500)), ["spawn worker/0#2"]);
     let (mut desk, said) = answer(Directive::Park { probe: Some(millis(700)) });
     assert_eq!(said, ["drain worker/0#1 5s", "park worker/0"]);
-    assert_eq!(desk.exit(worker(0, 1)), ["worker/0#1: killed by signal 9 -> replaced before"]);
+    assert_eq!(desk.exit(worker(0, 1)), ["worker/0#1: killed by signal 9 -> decided before"]);
     assert_eq!(desk.pass(millis(700)), ["spawn worker/0#2"]);
     let (mut desk, said) = answer(Directive::Remove);
     assert_eq!(said, ["drain worker/0#1 5s", "vacate worker/0"]);

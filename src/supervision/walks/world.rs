@@ -139,6 +139,7 @@ impl World {
                         Decision::Regrouped(_) => self.went_along += 1,
                         Decision::Strategy(_)
                         | Decision::AlreadyReplaced
+                        | Decision::AlreadyDecided
                         | Decision::Operated(_)
                         | Decision::Stopping
                         | Decision::StartFailed => {}
@@ -212,7 +213,11 @@ pub(super) fn is_answer(action: &Action) -> bool {
             Decision::Strategy(_) | Decision::StartFailed => true,
             // One who is alive and whom a strategy would not have replaced.
             Decision::Operated(_) => record.cause.exit().is_none(),
-            Decision::AlreadyReplaced | Decision::Regrouped(_) | Decision::Stopping | Decision::GiveUp => false,
+            Decision::AlreadyReplaced
+            | Decision::AlreadyDecided
+            | Decision::Regrouped(_)
+            | Decision::Stopping
+            | Decision::GiveUp => false,
         },
         Action::Spawn(_)
         | Action::Admit(_)

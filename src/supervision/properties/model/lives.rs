@@ -68,11 +68,16 @@ impl Model {
         self.ends_to_serve(id);
         let gone = *self.process(id);
         let slot = self.slot(id.slot());
+        let has_successor = slot.last > id.incarnation().get();
         slot.processes.retain(|process| process.id != id);
         let (unwanted, recalled) = (slot.unwanted_by(), slot.recalled_by(&gone));
         let cause = gone.cause();
         if let Stage::Leaving(Why::Replaced) = stage {
-            let decision = if self.is_stopping() { "stopping" } else { "replaced before" };
+            let decision = match has_successor {
+                _ if self.is_stopping() => "stopping",
+                true => "replaced before",
+                false => "decided before",
+            };
             self.say(format!("{id}: {cause} -> {decision}"));
             self.attend(id.slot());
             self.resume_restart(id.slot());
