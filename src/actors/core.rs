@@ -8,7 +8,10 @@ use crate::supervision::{Action, Actions, Event, Moment, Plan, Recorder, Supervi
 /// The core and what it has decided. The lock is held for one step, or for as long as it takes to copy what is looked at,
 /// and never over an await.
 #[derive(Debug)]
-pub(crate) struct SharedCore(Mutex<Core>);
+pub(crate) struct SharedCore {
+    plan: Plan,
+    core: Mutex<Core>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -19,14 +22,19 @@ pub(crate) struct Core {
 impl SharedCore {
     /// One to which nothing has been told.
     pub(crate) fn new(plan: Plan, seed: u64) -> SharedCore {
-        let supervisor = Supervisor::new(plan, seed);
+        let supervisor = Supervisor::new(plan.clone(), seed);
         let recorder = Recorder::new(&supervisor);
-        SharedCore(Mutex::new(Core { supervisor, recorder }))
+        SharedCore { plan, core: Mutex::new(Core { supervisor, recorder }) }
+    }
+
+    /// What it began with.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// A strategy that panics is caught in the core, so that whoever holds the lock leaves it whole.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

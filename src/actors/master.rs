@@ -87,8 +87,7 @@ impl Master {
         let MasterArguments { core, blueprint, backend, seed, board, observers, desk, finished } = arguments;
         let foundry = Foundry { blueprint, backend, seed };
         let mut slots = BTreeMap::new();
-        let planned: Vec<Slot> = core.lock().supervisor.which_children().map(|child| child.slot).collect();
-        for slot in planned {
+        for slot in core.plan().roles().iter().flat_map(|role| role.slots()) {
             let arguments = foundry.slot(slot, &myself);
             let (actor, _) = SlotActor::spawn_linked(None, SlotActor, arguments, myself.get_cell()).await?;
             slots.insert(slot, actor);

@@ -18,7 +18,9 @@ use crate::messenger::Messenger;
 use crate::roster::Roster;
 #[cfg(feature = "simulation")]
 use crate::supervision::Event;
-use crate::supervision::{Child, ChildCounts, Conclusion, Moment, Operation, OperationError, Recording, Urgency, Why};
+use crate::supervision::{
+    Child, ChildCounts, Conclusion, Moment, Operation, OperationError, Plan, Recording, Urgency, Why,
+};
 
 /// A running cluster. Cheap to clone; all clones are the same cluster.
 ///
@@ -184,9 +186,14 @@ impl ClusterHandle {
 
     /// What the core was told and what it decided, as far back as it is remembered, up to the end of the cluster if that
     /// has been: to be read, written down with serde, and [replayed](Recording::replay) with the
-    /// [plan](super::Cluster::plan). A copy of up to some MiB, during which the core decides nothing.
+    /// [plan](ClusterHandle::plan). A copy of up to some MiB, during which the core decides nothing.
     pub fn recording(&self) -> Recording {
         self.shared.core.lock().recorder.recording()
+    }
+
+    /// The plan that it was started with, its strategies included.
+    pub fn plan(&self) -> &Plan {
+        self.shared.core.plan()
     }
 
     /// The present as the core counts it, from the start of the master.

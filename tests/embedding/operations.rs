@@ -133,7 +133,12 @@ async fn supersede() {
     }
     assert_eq!(
         told,
-        ["operation 1: restart worker/0", "operation 2: stop worker/0", "operation 1 superseded", "operation 2 done",]
+        [
+            "operation 1: restart worker/0",
+            "operation 2: stop worker/0",
+            "operation 1 superseded by a later operation",
+            "operation 2 done",
+        ]
     );
     let (more, fewer) = tokio::join!(biased; handle.scale(Role::WORKER, 5), handle.scale(Role::WORKER, 2));
     assert_eq!((more, fewer), (Conclusion::Superseded, Conclusion::Done));

@@ -170,7 +170,7 @@ fn nobody_is_asked_who_has_not_said_ready_or_is_to_leave() {
         // It blocks as it leaves.
         assert!(sim.fault(Slot::worker(1), Fault::Block(secs(15))).took_effect());
         cluster.shutdown().await?;
-        assert_eq!(lines(&sim, "responsive"), 0, "{}", sim.trace());
+        assert_eq!(lines(&sim, " is unresponsive") + lines(&sim, " is responsive"), 0, "{}", sim.trace());
         sim.check_quiescent()
     });
 }

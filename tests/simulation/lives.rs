@@ -1,6 +1,6 @@
 //! Starts, services, replacements and stops.
 
-use hatchery::simulation::{ClientError, Fault, explore};
+use hatchery::simulation::{Chaos, ClientError, Fault, explore};
 use hatchery::{Hatchery, MemberId, MemberState, Role, Slot};
 
 use crate::{agent, ms, secs, seeds, web, worker};
@@ -100,6 +100,22 @@ fn an_agent_that_dies_comes_back_after_a_second_and_no_worker_is_touched() {
         let workers: Vec<MemberId> = cluster.status().of(Role::WORKER).map(|status| status.id).collect();
         assert!(workers.iter().all(|id| id.incarnation().get() == 1), "{workers:?}");
         cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn what_was_decided_is_decided_again_from_the_recording_by_the_same_plan() {
+    explore(seeds(), |sim| async move {
+        let cluster = sim.start(web(2)).await?;
+        cluster.ready().await?;
+        sim.chaos(Chaos::of_all_kinds(1_200.0));
+        sim.elapse(secs(300)).await;
+        cluster.shutdown().await?;
+        let recording = cluster.recording();
+        let again = recording.replay(cluster.plan().clone())?;
+        assert_eq!(again, recording.steps());
+        assert!(again.len() > 30, "{recording}");
         sim.check_quiescent()
     });
 }
