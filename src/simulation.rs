@@ -94,7 +94,7 @@ use self::trace::Scribe;
 use self::world::World;
 use crate::cluster::{ClusterHandle, Home, Launch, launch};
 use crate::error::BoxError;
-use crate::hatchery::Hatchery;
+use crate::hatchery::{Hatchery, Simulated};
 use crate::identity::Slot;
 use crate::loopback::Port;
 use crate::process::{Address, Lent};
@@ -158,7 +158,7 @@ impl Simulation {
         if world.state().running {
             return Err(SimulationError::Running);
         }
-        let (cluster, roles) = hatchery.simulated()?;
+        let Simulated { cluster, roles, built_in } = hatchery.simulated()?;
         let mut blueprint = cluster.blueprint;
         let mut ports = Vec::new();
         for (number, (name, address)) in cluster.listeners.iter().enumerate() {
@@ -175,9 +175,9 @@ impl Simulation {
             state.slots = cluster.plan.roles().iter().flat_map(|role| role.slots()).collect();
         }
         let directory = blueprint.directory.clone();
-        let program = Arc::new(Program { directory, roles: roles.into_iter().collect() });
+        let program = Arc::new(Program { directory, roles });
         let rumour = Arc::new(Rumour::new(world));
-        let witness = Arc::new(Witness::new(world.clone(), &cluster.plan));
+        let witness = Arc::new(Witness::new(world.clone(), &cluster.plan, &built_in));
         let seed = world::mix(world.seed ^ world::mix(world.spawned().into()));
         let (_, _, handle) = launch(
             Launch {
