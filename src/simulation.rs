@@ -65,6 +65,7 @@ mod mock;
 mod process;
 mod rumour;
 mod run;
+mod signals;
 mod trace;
 mod weather;
 mod world;

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::fault::{Fault, Injection};
+use super::fault::Omen;
 use super::process::{Process, Reins, Simulated};
 use super::weather::Breeze;
 use super::world::{MASTER_PID, World};
@@ -45,7 +45,7 @@ struct Birth {
     start: Start,
 }
 
-/// How a start goes, other than usual.
+/// How a process starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
     Usual,
@@ -97,48 +97,26 @@ impl Drop for Backend {
 }
 
 fn end_all(world: &World) {
-    const KILL: i32 = 9;
     let living: Vec<_> = world.state().living.values().cloned().collect();
     for process in living {
-        process.signal(KILL);
+        process.kill();
     }
     let ports = std::mem::take(&mut world.state().ports);
     ports.values().for_each(|port| port.shut());
 }
 
-/// What the faults that waited for this start have to say.
+/// What the fault that waits for a start in this slot makes of it.
 fn foretold(world: &World, spec: &SpawnSpec) -> Result<Start, SpawnError> {
-    let awaited: Vec<(Fault, Injection)> = world.state().awaited.remove(&spec.member.slot()).unwrap_or_default();
-    let mut start = Start::Usual;
-    let mut refused = None;
-    for (fault, injection) in awaited {
-        match fault {
-            Fault::SpawnError(errno) => refused = Some(errno),
-            Fault::SlowBoot(delay) => start = Start::Slow(delay),
-            Fault::NeverReady => start = Start::Never,
-            Fault::Exit(_)
-            | Fault::Signal(_)
-            | Fault::Oom
-            | Fault::Panic
-            | Fault::ReportException
-            | Fault::Hang
-            | Fault::BusyLoop
-            | Fault::Block(_)
-            | Fault::Stop
-            | Fault::Continue
-            | Fault::IgnoreTerm
-            | Fault::LinkReset
-            | Fault::LinkStall(_)
-            | Fault::LinkCorrupt
-            | Fault::LinkTruncate
-            | Fault::ClockJump(_) => continue,
+    let awaited = world.state().awaited.remove(&spec.member.slot());
+    let Some((omen, injection)) = awaited else { return Ok(Start::Usual) };
+    world.say(format_args!("fault at the start of {}: {}", spec.member, injection.fault()));
+    injection.took_effect_at(world.now());
+    match omen {
+        Omen::Refused(errno) => {
+            Err(SpawnError::new("failed to execute the program", io::Error::from_raw_os_error(errno)))
         }
-        world.say(format_args!("fault at the start of {}: {fault}", spec.member));
-        injection.took_effect_at(world.now());
-    }
-    match refused {
-        Some(errno) => Err(SpawnError::new("failed to execute the program", io::Error::from_raw_os_error(errno))),
-        None => Ok(start),
+        Omen::Slow(delay) => Ok(Start::Slow(delay)),
+        Omen::Never => Ok(Start::Never),
     }
 }
 
@@ -197,7 +175,7 @@ impl Birth {
         let spawner = crate::member::Spawner::Border(border.clone());
         let (member, events) = Member::new(id, program.directory.clone(), limits, spawner);
         border.belongs_to(&member);
-        let role = role.running(as_foretold(role.run.clone(), start, process.clone()));
+        let role = role.running(as_foretold(role.run.clone(), start));
         let inside = Inside { member: member.clone(), listeners };
         live(member, events, &role, inside, (reader, writer), Simulated { process, orphan_grace }).await
     }
@@ -206,18 +184,16 @@ impl Birth {
 const CONFIG: i32 = 78;
 
 /// The role function, in the circumstances.
-fn as_foretold(run: Arc<RoleFn>, start: Start, process: Arc<Process>) -> Arc<RoleFn> {
+fn as_foretold(run: Arc<RoleFn>, start: Start) -> Arc<RoleFn> {
     Arc::new(move |inside| {
-        let (run, process) = (run.clone(), process.clone());
+        let run = run.clone();
         Box::pin(async move {
             match start {
                 Start::Usual => {}
                 Start::Slow(delay) => tokio::time::sleep(delay).await,
                 Start::Never => std::future::pending().await,
             }
-            let result = run(inside).await;
-            process.lets_go().await;
-            result
+            run(inside).await
         })
     })
 }
