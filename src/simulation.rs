@@ -152,6 +152,8 @@ impl Simulation {
     /// Starts a cluster, as [`Cluster::start`](crate::cluster::Cluster::start) does: with simulated processes, and ports
     /// that only [`client`](Simulation::client)s reach. One at a time; when it has ended, another.
     ///
+    /// Cancellation: dropped before it resolves, nothing is left running, and another cluster can be started.
+    ///
     /// # Errors
     /// [`SimulationError`]: the plan is at fault, or a cluster is running here.
     pub async fn start(&self, hatchery: Hatchery) -> Result<ClusterHandle, SimulationError> {
@@ -172,11 +174,12 @@ impl Simulation {
         {
             let mut state = world.state();
             state.ports.extend(ports);
-            state.running = true;
             state.slots = cluster.plan.roles().iter().flat_map(|role| role.slots()).collect();
         }
         let directory = blueprint.directory.clone();
         let program = Arc::new(Program { directory, roles });
+        // From here on it runs, and no longer than this is held: by nobody, if the start fails or is given up.
+        let backend = Arc::new(Backend::new(world.clone(), program));
         let rumour = Arc::new(Rumour::new(world));
         let witness = Arc::new(Witness::new(world.clone(), &cluster.plan, &built_in));
         let seed = world::mix(world.seed ^ world::mix(world.spawned().into()));
@@ -184,7 +187,7 @@ impl Simulation {
             Launch {
                 plan: cluster.plan,
                 blueprint,
-                backend: Arc::new(Backend { world: world.clone(), program }),
+                backend,
                 seed,
                 observers: vec![Arc::new(Scribe(world.clone())), witness, rumour.clone()],
                 sockets: Vec::new(),

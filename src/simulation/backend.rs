@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -23,10 +24,11 @@ use crate::member::{Admission, Inside, Member, RoleFn, RoleInside, live};
 use crate::process::{Capabilities, ExitStatus, LinkRead, ProcessBackend, SpawnError, SpawnSpec, Spawned, Spawning};
 use crate::transport::Directory;
 
-/// Creates simulated processes.
+/// Creates simulated processes. As long as it has not been closed, its world is that of a cluster which runs.
 pub(super) struct Backend {
-    pub(super) world: Arc<World>,
-    pub(super) program: Arc<Program>,
+    world: Arc<World>,
+    program: Arc<Program>,
+    closed: AtomicBool,
 }
 
 /// What the processes of a simulation run: the user's program, as far as its plan says.
@@ -51,6 +53,22 @@ enum Start {
     Usual,
     Slow(Duration),
     Never,
+}
+
+impl Backend {
+    /// For a cluster that is about to run.
+    pub(super) fn new(world: Arc<World>, program: Arc<Program>) -> Backend {
+        world.state().running = true;
+        Backend { world, program, closed: AtomicBool::new(false) }
+    }
+
+    /// Nobody is left, and another cluster may run: once, since another one may be by the time that this is dropped.
+    fn end(&self) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            end_all(&self.world);
+            self.world.state().running = false;
+        }
+    }
 }
 
 impl fmt::Debug for Backend {
@@ -82,17 +100,15 @@ impl ProcessBackend for Backend {
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let world = self.world.clone();
-        Box::pin(async move {
-            end_all(&world);
-            world.state().running = false;
-        })
+        self.end();
+        Box::pin(std::future::ready(()))
     }
 }
 
+/// Also of a start that has failed, or was given up.
 impl Drop for Backend {
     fn drop(&mut self) {
-        end_all(&self.world);
+        self.end();
     }
 }
 
@@ -196,4 +212,33 @@ fn as_foretold(run: Arc<RoleFn>, start: Start) -> Arc<RoleFn> {
             run(inside).await
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn backend(world: &Arc<World>) -> Backend {
+        let directory = Arc::new(Directory::new([]));
+        Backend::new(world.clone(), Arc::new(Program { directory, roles: BTreeMap::new() }))
+    }
+
+    #[test]
+    fn a_start_that_fails_leaves_its_world_free_and_what_is_left_of_an_earlier_cluster_does_not_touch_the_next() {
+        let world = World::new(1, Vec::new(), mpsc::unbounded_channel().0, u64::MAX);
+        let running = || world.state().running;
+        let given_up = backend(&world);
+        assert!(running());
+        drop(given_up);
+        assert!(!running(), "nobody has it any more");
+        let earlier = backend(&world);
+        earlier.end();
+        let next = backend(&world);
+        drop(earlier);
+        assert!(running(), "the next one runs");
+        drop(next);
+        assert!(!running());
+    }
 }
