@@ -12,8 +12,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "simulation")]
-use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::error::{BoxError, chain};
 use crate::identity::Role;
@@ -32,6 +30,8 @@ pub fn per_core() -> usize {
 pub use self::enter::{EnterError, enter};
 pub use self::plan_error::PlanError;
 pub use self::role::RoleSettings;
+#[cfg(feature = "simulation")]
+pub(crate) use self::settled::Simulated;
 
 /// The plan of a cluster: its roles, its listeners, its limits.
 ///
@@ -230,7 +230,7 @@ impl Hatchery {
 
     /// The plan, taken apart for a simulation: the master's part, and the members'.
     #[cfg(feature = "simulation")]
-    pub(crate) fn simulated(self) -> Result<(Cluster, Vec<(Role, member::RoleInside)>), PlanError> {
+    pub(crate) fn simulated(self) -> Result<Simulated, PlanError> {
         Ok(self.settle()?.simulated())
     }
 

@@ -65,6 +65,7 @@ mod mock;
 mod process;
 mod rumour;
 mod run;
+mod signals;
 mod trace;
 mod weather;
 mod world;
@@ -94,7 +95,7 @@ use self::trace::Scribe;
 use self::world::World;
 use crate::cluster::{ClusterHandle, Home, Launch, launch};
 use crate::error::BoxError;
-use crate::hatchery::Hatchery;
+use crate::hatchery::{Hatchery, Simulated};
 use crate::identity::Slot;
 use crate::loopback::Port;
 use crate::process::{Address, Lent};
@@ -151,6 +152,8 @@ impl Simulation {
     /// Starts a cluster, as [`Cluster::start`](crate::cluster::Cluster::start) does: with simulated processes, and ports
     /// that only [`client`](Simulation::client)s reach. One at a time; when it has ended, another.
     ///
+    /// Cancellation: dropped before it resolves, nothing is left running, and another cluster can be started.
+    ///
     /// # Errors
     /// [`SimulationError`]: the plan is at fault, or a cluster is running here.
     pub async fn start(&self, hatchery: Hatchery) -> Result<ClusterHandle, SimulationError> {
@@ -158,7 +161,7 @@ impl Simulation {
         if world.state().running {
             return Err(SimulationError::Running);
         }
-        let (cluster, roles) = hatchery.simulated()?;
+        let Simulated { cluster, roles, built_in } = hatchery.simulated()?;
         let mut blueprint = cluster.blueprint;
         let mut ports = Vec::new();
         for (number, (name, address)) in cluster.listeners.iter().enumerate() {
@@ -171,19 +174,20 @@ impl Simulation {
         {
             let mut state = world.state();
             state.ports.extend(ports);
-            state.running = true;
             state.slots = cluster.plan.roles().iter().flat_map(|role| role.slots()).collect();
         }
         let directory = blueprint.directory.clone();
-        let program = Arc::new(Program { directory, roles: roles.into_iter().collect() });
+        let program = Arc::new(Program { directory, roles });
+        // From here on it runs, and no longer than this is held: by nobody, if the start fails or is given up.
+        let backend = Arc::new(Backend::new(world.clone(), program));
         let rumour = Arc::new(Rumour::new(world));
-        let witness = Arc::new(Witness::new(world.clone(), &cluster.plan));
+        let witness = Arc::new(Witness::new(world.clone(), &cluster.plan, &built_in));
         let seed = world::mix(world.seed ^ world::mix(world.spawned().into()));
         let (_, _, handle) = launch(
             Launch {
                 plan: cluster.plan,
                 blueprint,
-                backend: Arc::new(Backend { world: world.clone(), program }),
+                backend,
                 seed,
                 observers: vec![Arc::new(Scribe(world.clone())), witness, rumour.clone()],
                 sockets: Vec::new(),

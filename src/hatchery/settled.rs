@@ -4,6 +4,8 @@ mod checks;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "simulation")]
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use crate::identity::Role;
 use crate::listener::Sharing;
 use crate::member::{self, Habits, RoleFn, RoleInside};
 use crate::process::Address;
+#[cfg(feature = "simulation")]
+use crate::supervision::OneForOne;
 use crate::supervision::{Plan, RolePlan};
 use crate::threads::Program;
 use crate::transport::{Directory, Limits, PAYLOAD_CEILING};
@@ -47,11 +51,16 @@ impl Settlement {
         member::enter(directory, roles.collect())
     }
 
-    /// What becomes of it in a simulation: the master's part, and the members'.
+    /// What becomes of it in a simulation: the master's part, the members', and for whom the built-in strategy decides.
     #[cfg(feature = "simulation")]
-    pub(super) fn simulated(self) -> (Cluster, Vec<(Role, RoleInside)>) {
+    pub(super) fn simulated(self) -> Simulated {
         let roles = self.roles.iter().map(|settled| (settled.role, settled.inside())).collect();
-        (self.cluster(), roles)
+        let built_in = |settled: &Settled| match &settled.settings.strategy {
+            Choice::BuiltIn(strategy) => Some((settled.role, strategy.clone())),
+            Choice::Own(_) => None,
+        };
+        let built_in = self.roles.iter().filter_map(built_in).collect();
+        Simulated { roles, built_in, cluster: self.cluster() }
     }
 
     /// What becomes of it in the master.
@@ -74,6 +83,15 @@ impl Settlement {
         };
         Cluster { plan, blueprint, listeners, backlog, adopt, program: in_threads }
     }
+}
+
+/// A plan as a simulation has it.
+#[cfg(feature = "simulation")]
+pub(crate) struct Simulated {
+    pub(crate) cluster: Cluster,
+    pub(crate) roles: BTreeMap<Role, RoleInside>,
+    /// The roles for which the built-in strategy decides, and how it is set.
+    pub(crate) built_in: BTreeMap<Role, OneForOne>,
 }
 
 /// A role as it will be run.

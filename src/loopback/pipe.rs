@@ -44,7 +44,8 @@ struct State {
     held: usize,
     weather: Box<dyn Weather>,
     end: End,
-    stalled: bool,
+    /// How many hold everything that is on its way. They may overlap.
+    stalls: u32,
     /// What happens to the next write, and who is told when it has.
     spoil: Option<(Spoil, Told)>,
     reader: Option<Waker>,
@@ -86,7 +87,7 @@ pub(crate) fn pipe(weather: Box<dyn Weather>) -> (PipeReader, PipeWriter, Pipe) 
         held: 0,
         weather,
         end: End::Open,
-        stalled: false,
+        stalls: 0,
         spoil: None,
         reader: None,
         writer: None,
@@ -123,14 +124,15 @@ impl Pipe {
         state.held = 0;
     }
 
-    /// Nothing moves until [`Pipe::flow`].
+    /// Nothing moves until there has been a [`Pipe::flow`] for each stall.
     pub(crate) fn stall(&self) {
-        self.state().stalled = true;
+        self.state().stalls += 1;
     }
 
+    /// The end of one stall.
     pub(crate) fn flow(&self) {
         let mut state = self.state();
-        state.stalled = false;
+        state.stalls = state.stalls.saturating_sub(1);
         state.wake();
     }
 
@@ -175,7 +177,7 @@ impl State {
             End::Reset => return Poll::Ready(Err(self.reset())),
         }
         let room = CAPACITY - self.held;
-        if self.stalled || room == 0 {
+        if self.stalls > 0 || room == 0 {
             self.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -237,7 +239,7 @@ impl State {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.stalled && self.end != End::Reset {
+        if self.stalls > 0 && self.end != End::Reset {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -382,6 +384,24 @@ mod tests {
         drop(writer);
         assert_eq!(reader.read_now(&mut buffer).expect("it is whole"), Some(0));
         assert_eq!(&buffer[..], b"abc");
+    }
+
+    #[tokio::test]
+    async fn of_two_stalls_the_end_of_the_first_is_not_that_of_the_second() {
+        let (mut reader, mut writer, handle) = pipe(Box::new(Bad(0)));
+        writer.write_all(b"abc").await.expect("room");
+        handle.stall();
+        handle.stall();
+        let mut moves = || {
+            let mut bytes = [0; 1];
+            let waker = std::task::Waker::noop();
+            let poll = Pin::new(&mut reader).poll_read(&mut Context::from_waker(waker), &mut ReadBuf::new(&mut bytes));
+            poll.is_ready()
+        };
+        handle.flow();
+        assert!(!moves(), "the second has not ended");
+        handle.flow();
+        assert!(moves());
     }
 
     #[tokio::test]

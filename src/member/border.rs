@@ -204,9 +204,10 @@ impl Border {
         self.0.stage.does(self.0.id, deed);
     }
 
-    /// As if code of the member had this exception. `false`: there is no such code yet, or any more.
+    /// As if code of the member had this exception. `false`: there is no such code yet, or any more, or it stands still.
     pub(crate) fn raise(&self, what: What, text: &str) -> bool {
-        let member = self.member().filter(|_| !self.has_ended());
+        let runs = self.state().condition == Condition::Runs;
+        let member = self.member().filter(|member| runs && member.listens());
         if let Some(member) = &member {
             member.exception(what, text.to_owned());
         }

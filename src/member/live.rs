@@ -33,6 +33,11 @@ pub(crate) trait Vessel: Send + 'static {
 
     /// Resolves when somebody wants this one process to end. Cancel-safe.
     fn terminated(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Resolves when a process that was asked to end, and is about to, may. Only a simulated one can be made to stay.
+    fn let_go(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// Lives until the end, and returns the exit code. What is left of it then ends with the process.
@@ -56,6 +61,7 @@ pub(crate) async fn live(
         vessel,
         cancel: Some(cancel),
         patience: role.stop_timeout,
+        asked: false,
         pending: Pending::default(),
     };
     let course = member.spawner.spawn(course.run(events));
@@ -112,6 +118,8 @@ struct Course<V> {
     vessel: V,
     cancel: Option<oneshot::Sender<()>>,
     patience: Duration,
+    /// Somebody wants it to end.
+    asked: bool,
     pending: Pending,
 }
 
@@ -168,15 +176,16 @@ impl<V: Vessel> Course<V> {
                 Event::Orphaned | Event::MasterGone => self.vessel.orphaned(),
                 Event::Order(Order::ClusterReady) => drop(self.member.cluster_ready.send_replace(true)),
                 Event::Exception(_) => self.member.exception_taken(),
-                Event::Ready
-                | Event::Returned(_)
-                | Event::Order(Order::Stay | Order::Drain(_) | Order::Stop(_))
-                | Event::Terminated
-                | Event::Quiet
-                | Event::Overdue => {}
+                Event::Order(Order::Drain(_) | Order::Stop(_)) | Event::Terminated => self.asked = true,
+                Event::Ready | Event::Returned(_) | Event::Order(Order::Stay) | Event::Quiet | Event::Overdue => {}
             }
             for step in self.life.handle(event) {
                 if let Some(code) = self.take(step) {
+                    // Whatever happens to it from here on is heard by nobody.
+                    drop(events);
+                    if self.asked {
+                        self.vessel.let_go().await;
+                    }
                     return code;
                 }
             }

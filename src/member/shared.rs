@@ -99,6 +99,12 @@ impl Member {
         let _ = self.events.send(event);
     }
 
+    /// Whether what happens in it is still heard: it is not on its way out.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn listens(&self) -> bool {
+        !self.events.is_closed()
+    }
+
     /// Its code says that it is ready. Said again, it means nothing.
     pub(crate) fn ready(&self) {
         self.spawner.acts("says that it is ready");

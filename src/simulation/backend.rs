@@ -7,13 +7,14 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
-use super::fault::{Fault, Injection};
+use super::fault::Omen;
 use super::process::{Process, Reins, Simulated};
 use super::weather::Breeze;
 use super::world::{MASTER_PID, World};
@@ -23,10 +24,11 @@ use crate::member::{Admission, Inside, Member, RoleFn, RoleInside, live};
 use crate::process::{Capabilities, ExitStatus, LinkRead, ProcessBackend, SpawnError, SpawnSpec, Spawned, Spawning};
 use crate::transport::Directory;
 
-/// Creates simulated processes.
+/// Creates simulated processes. As long as it has not been closed, its world is that of a cluster which runs.
 pub(super) struct Backend {
-    pub(super) world: Arc<World>,
-    pub(super) program: Arc<Program>,
+    world: Arc<World>,
+    program: Arc<Program>,
+    closed: AtomicBool,
 }
 
 /// What the processes of a simulation run: the user's program, as far as its plan says.
@@ -45,12 +47,28 @@ struct Birth {
     start: Start,
 }
 
-/// How a start goes, other than usual.
+/// How a process starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
     Usual,
     Slow(Duration),
     Never,
+}
+
+impl Backend {
+    /// For a cluster that is about to run.
+    pub(super) fn new(world: Arc<World>, program: Arc<Program>) -> Backend {
+        world.state().running = true;
+        Backend { world, program, closed: AtomicBool::new(false) }
+    }
+
+    /// Nobody is left, and another cluster may run: once, since another one may be by the time that this is dropped.
+    fn end(&self) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            end_all(&self.world);
+            self.world.state().running = false;
+        }
+    }
 }
 
 impl fmt::Debug for Backend {
@@ -82,63 +100,39 @@ impl ProcessBackend for Backend {
     }
 
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let world = self.world.clone();
-        Box::pin(async move {
-            end_all(&world);
-            world.state().running = false;
-        })
+        self.end();
+        Box::pin(std::future::ready(()))
     }
 }
 
+/// Also of a start that has failed, or was given up.
 impl Drop for Backend {
     fn drop(&mut self) {
-        end_all(&self.world);
+        self.end();
     }
 }
 
 fn end_all(world: &World) {
-    const KILL: i32 = 9;
     let living: Vec<_> = world.state().living.values().cloned().collect();
     for process in living {
-        process.signal(KILL);
+        process.kill();
     }
     let ports = std::mem::take(&mut world.state().ports);
     ports.values().for_each(|port| port.shut());
 }
 
-/// What the faults that waited for this start have to say.
+/// What the fault that waits for a start in this slot makes of it.
 fn foretold(world: &World, spec: &SpawnSpec) -> Result<Start, SpawnError> {
-    let awaited: Vec<(Fault, Injection)> = world.state().awaited.remove(&spec.member.slot()).unwrap_or_default();
-    let mut start = Start::Usual;
-    let mut refused = None;
-    for (fault, injection) in awaited {
-        match fault {
-            Fault::SpawnError(errno) => refused = Some(errno),
-            Fault::SlowBoot(delay) => start = Start::Slow(delay),
-            Fault::NeverReady => start = Start::Never,
-            Fault::Exit(_)
-            | Fault::Signal(_)
-            | Fault::Oom
-            | Fault::Panic
-            | Fault::ReportException
-            | Fault::Hang
-            | Fault::BusyLoop
-            | Fault::Block(_)
-            | Fault::Stop
-            | Fault::Continue
-            | Fault::IgnoreTerm
-            | Fault::LinkReset
-            | Fault::LinkStall(_)
-            | Fault::LinkCorrupt
-            | Fault::LinkTruncate
-            | Fault::ClockJump(_) => continue,
+    let awaited = world.state().awaited.remove(&spec.member.slot());
+    let Some((omen, injection)) = awaited else { return Ok(Start::Usual) };
+    world.say(format_args!("fault at the start of {}: {}", spec.member, injection.fault()));
+    injection.took_effect_at(world.now());
+    match omen {
+        Omen::Refused(errno) => {
+            Err(SpawnError::new("failed to execute the program", io::Error::from_raw_os_error(errno)))
         }
-        world.say(format_args!("fault at the start of {}: {fault}", spec.member));
-        injection.took_effect_at(world.now());
-    }
-    match refused {
-        Some(errno) => Err(SpawnError::new("failed to execute the program", io::Error::from_raw_os_error(errno))),
-        None => Ok(start),
+        Omen::Slow(delay) => Ok(Start::Slow(delay)),
+        Omen::Never => Ok(Start::Never),
     }
 }
 
@@ -197,7 +191,7 @@ impl Birth {
         let spawner = crate::member::Spawner::Border(border.clone());
         let (member, events) = Member::new(id, program.directory.clone(), limits, spawner);
         border.belongs_to(&member);
-        let role = role.running(as_foretold(role.run.clone(), start, process.clone()));
+        let role = role.running(as_foretold(role.run.clone(), start));
         let inside = Inside { member: member.clone(), listeners };
         live(member, events, &role, inside, (reader, writer), Simulated { process, orphan_grace }).await
     }
@@ -206,18 +200,45 @@ impl Birth {
 const CONFIG: i32 = 78;
 
 /// The role function, in the circumstances.
-fn as_foretold(run: Arc<RoleFn>, start: Start, process: Arc<Process>) -> Arc<RoleFn> {
+fn as_foretold(run: Arc<RoleFn>, start: Start) -> Arc<RoleFn> {
     Arc::new(move |inside| {
-        let (run, process) = (run.clone(), process.clone());
+        let run = run.clone();
         Box::pin(async move {
             match start {
                 Start::Usual => {}
                 Start::Slow(delay) => tokio::time::sleep(delay).await,
                 Start::Never => std::future::pending().await,
             }
-            let result = run(inside).await;
-            process.lets_go().await;
-            result
+            run(inside).await
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn backend(world: &Arc<World>) -> Backend {
+        let directory = Arc::new(Directory::new([]));
+        Backend::new(world.clone(), Arc::new(Program { directory, roles: BTreeMap::new() }))
+    }
+
+    #[test]
+    fn a_start_that_fails_leaves_its_world_free_and_what_is_left_of_an_earlier_cluster_does_not_touch_the_next() {
+        let world = World::new(1, Vec::new(), mpsc::unbounded_channel().0, u64::MAX);
+        let running = || world.state().running;
+        let given_up = backend(&world);
+        assert!(running());
+        drop(given_up);
+        assert!(!running(), "nobody has it any more");
+        let earlier = backend(&world);
+        earlier.end();
+        let next = backend(&world);
+        drop(earlier);
+        assert!(running(), "the next one runs");
+        drop(next);
+        assert!(!running());
+    }
 }

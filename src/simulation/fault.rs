@@ -17,13 +17,18 @@ use crate::transport::What;
 pub enum Fault {
     /// The process exits with this code, in the middle of whatever it does.
     Exit(i32),
-    /// The process gets this signal. 15 asks it to end, 19 and 18 stop it and let it go on, others kill it.
+    /// The process gets this signal, and does what a real member does. INT, QUIT and TERM (2, 3, 15) ask it to end, which
+    /// takes effect when it has heard that; STOP, TSTP, TTIN and TTOU (19 to 22) stop it, CONT (18) lets it go on. HUP (1),
+    /// which a member handles, PIPE (13), which a Rust program ignores, and CHLD, URG and WINCH (17, 23, 28), which the kernel
+    /// does, are without effect, as are numbers that are no signal. All others end it. One that is stopped meets those that ask or
+    /// end, but for KILL (9), when it goes on.
     Signal(i32),
     /// The kernel kills the process for lack of memory.
     Oom,
-    /// Code of the member panics, on some thread of its.
+    /// Code of the member panics, on some thread of its. Without effect on one that stands still, or that is about to end:
+    /// none of its code runs.
     Panic,
-    /// Code of the member reports an exception.
+    /// Code of the member reports an exception. Without effect where [`Panic`](Fault::Panic) is.
     ReportException,
     /// The member's runtime waits for something for ever: nothing of it runs. Noticed by
     /// [heartbeats](crate::Heartbeat) alone.
@@ -38,21 +43,25 @@ pub enum Fault {
     Stop,
     /// A stopped process goes on.
     Continue,
-    /// Asked to end, the member does not.
+    /// Asked to end, by its master or by a signal, the member finishes what it has begun, and stays until it is killed. It
+    /// takes effect when it would have ended: one that dies before, or ends unasked, has ignored nothing.
     IgnoreTerm,
-    /// The next process of the slot takes so much longer to run its role function.
+    /// The next process of the slot takes so much longer to run its role function. Of several faults that wait for the next
+    /// start in one slot the latest counts, and those before it never have an effect.
     SlowBoot(Duration),
-    /// The next process of the slot never says that it is ready.
+    /// The next process of the slot never says that it is ready. The latest counts, as of
+    /// [`SlowBoot`](Fault::SlowBoot).
     NeverReady,
     /// The link breaks, and what is on its way is lost.
     LinkReset,
-    /// Nothing moves on the link for this long, in either direction.
+    /// Nothing moves on the link for this long, in either direction. Where several overlap, until the last of them ends.
     LinkStall(Duration),
     /// What the member writes next arrives otherwise than it was sent.
     LinkCorrupt,
     /// What the member writes next arrives in part, and nothing after it.
     LinkTruncate,
-    /// The next process of the slot cannot be started, for this reason (a number of `errno`).
+    /// The next process of the slot cannot be started, for this reason (a number of `errno`). The latest counts, as
+    /// of [`SlowBoot`](Fault::SlowBoot).
     SpawnError(i32),
     /// The whole host is suspended for this long: the monotonic clock goes on, nothing else does.
     ClockJump(Duration),
@@ -80,6 +89,44 @@ impl fmt::Display for Fault {
             Fault::LinkTruncate => f.write_str("has its link truncated"),
             Fault::SpawnError(errno) => write!(f, "cannot be started, errno {errno}"),
             Fault::ClockJump(span) => write!(f, "is suspended with its host for {span:?}"),
+        }
+    }
+}
+
+/// What a fault makes of the next start in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Omen {
+    /// It does not come about, for this reason.
+    Refused(i32),
+    /// The role function runs so much later.
+    Slow(Duration),
+    /// It never runs.
+    Never,
+}
+
+impl Fault {
+    /// What it makes of the next start, if it is about that.
+    fn omen(self) -> Option<Omen> {
+        match self {
+            Fault::SpawnError(errno) => Some(Omen::Refused(errno)),
+            Fault::SlowBoot(delay) => Some(Omen::Slow(delay)),
+            Fault::NeverReady => Some(Omen::Never),
+            Fault::Exit(_)
+            | Fault::Signal(_)
+            | Fault::Oom
+            | Fault::Panic
+            | Fault::ReportException
+            | Fault::Hang
+            | Fault::BusyLoop
+            | Fault::Block(_)
+            | Fault::Stop
+            | Fault::Continue
+            | Fault::IgnoreTerm
+            | Fault::LinkReset
+            | Fault::LinkStall(_)
+            | Fault::LinkCorrupt
+            | Fault::LinkTruncate
+            | Fault::ClockJump(_) => None,
         }
     }
 }
@@ -150,7 +197,8 @@ impl Injection {
         self.0.victim
     }
 
-    /// When it took effect, since the simulation began. `None`: it has not; one for the next start still may.
+    /// When it took effect, since the simulation began. `None`: it has not; one for the next start, the next write or the
+    /// next request to stop still may.
     pub fn effect(&self) -> Option<Duration> {
         *self.0.at.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -182,14 +230,14 @@ pub(super) fn inject(world: &Arc<World>, injection: &Injection) -> Option<Arc<Pr
         return None;
     }
     let process = find(world, victim);
-    if let Fault::SlowBoot(_) | Fault::NeverReady | Fault::SpawnError(_) = fault {
+    if let Some(omen) = fault.omen() {
         let slot = match victim {
             Victim::Slot(slot) => Some(slot),
             Victim::Member(member) => Some(member.slot()),
             Victim::AnyOf(_) => process.map(|process| process.id.slot()),
         };
         if let Some(slot) = slot {
-            world.state().awaited.entry(slot).or_default().push((fault, injection.clone()));
+            world.state().awaited.insert(slot, (omen, injection.clone()));
         }
         return None;
     }
@@ -230,7 +278,7 @@ fn strike(world: &Arc<World>, process: &Arc<Process>, fault: Fault, injection: &
     const STOP: i32 = 19;
     match fault {
         Fault::Exit(code) => process.end(ExitStatus::Code(code), false),
-        Fault::Signal(number) => process.signal(number),
+        Fault::Signal(number) => process.signal(number, Some(injection)),
         Fault::Oom => process.end(ExitStatus::Signal { number: KILL, core_dumped: false }, true),
         Fault::Panic => process.border.raise(What::Panic, "a panic that was injected"),
         Fault::ReportException => process.border.raise(What::Reported, "an exception that was injected"),
@@ -243,9 +291,13 @@ fn strike(world: &Arc<World>, process: &Arc<Process>, fault: Fault, injection: &
             }
             took_effect
         }
-        Fault::Stop => process.signal(STOP),
-        Fault::Continue => process.signal(CONT),
-        Fault::IgnoreTerm => process.stay(),
+        Fault::Stop => process.signal(STOP, Some(injection)),
+        Fault::Continue => process.signal(CONT, Some(injection)),
+        // When it is asked to end.
+        Fault::IgnoreTerm => {
+            process.stay(Some(injection));
+            false
+        }
         Fault::LinkReset => {
             let was_open = process.from_member.is_open();
             process.from_member.reset();

@@ -63,7 +63,7 @@ impl MockProcess {
         self.then(Step::Does(Deed::Exit(code)))
     }
 
-    /// Is killed by this signal.
+    /// Gets this signal, which most of them are the end of. See [`Fault::Signal`](super::Fault::Signal).
     pub fn signal(self, number: i32) -> MockProcess {
         self.then(Step::Does(Deed::Signal(number)))
     }
@@ -89,7 +89,7 @@ impl MockProcess {
         self.then(Step::Does(Deed::Hang))
     }
 
-    /// Asked to stop, it will not.
+    /// Asked to end, it finishes what it has begun, and stays until it is killed.
     pub fn ignore_stop(self) -> MockProcess {
         self.then(Step::Does(Deed::Stay))
     }

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
+use super::fault::Injection;
+use super::signals::{Disposition, disposition};
 use super::world::World;
 use crate::identity::MemberId;
 use crate::loopback::Pipe;
@@ -25,8 +27,12 @@ pub(super) struct Process {
     exit: Mutex<Option<oneshot::Sender<ExitRecord>>>,
     dice: Mutex<Dice>,
     terminate: Notify,
-    /// Told to go, it does not.
-    stays: AtomicBool,
+    /// By whom it was asked to end, and has not heard it yet.
+    asked: Mutex<Vec<Injection>>,
+    /// Asked to end, it does not; and the fault of which that is the effect, if it is one.
+    stays: OnceLock<Option<Injection>>,
+    /// Signals for when it goes on: of one that is stopped they are not.
+    pending: Mutex<Vec<(i32, Option<Injection>)>>,
     /// Stopped, and so is the thread that watches its master.
     stopped: AtomicBool,
     /// Stuck: no signal mends that.
@@ -52,7 +58,9 @@ impl Process {
             exit: Mutex::new(Some(exit)),
             dice: Mutex::new(world.dice(0xe817)),
             terminate: Notify::new(),
-            stays: AtomicBool::new(false),
+            asked: Mutex::default(),
+            stays: OnceLock::new(),
+            pending: Mutex::default(),
             stopped: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
@@ -96,19 +104,36 @@ impl Process {
         let _ = exit.send(record);
     }
 
-    pub(super) fn signal(&self, number: i32) -> bool {
-        const TERM: i32 = 15;
-        const CONT: i32 = 18;
-        const STOP: i32 = 19;
-        match number {
-            TERM => {
-                self.terminate.notify_one();
-                true
+    /// It gets this signal, by this fault if by one. `true`: and at once that does something to it.
+    pub(super) fn signal(&self, number: i32, by: Option<&Injection>) -> bool {
+        const KILL: i32 = 9;
+        let disposition = disposition(number);
+        match disposition {
+            // One that is stopped is shown no other signal until it goes on.
+            Disposition::Asks | Disposition::Ends if number != KILL && self.stopped.load(Ordering::Relaxed) => {
+                self.pending.lock().unwrap_or_else(PoisonError::into_inner).push((number, by.cloned()));
+                false
             }
-            CONT => self.proceed(),
-            STOP => self.stop(),
-            _ => self.end(ExitStatus::Signal { number, core_dumped: false }, false),
+            Disposition::Ignored => false,
+            Disposition::Asks => {
+                self.asked.lock().unwrap_or_else(PoisonError::into_inner).extend(by.cloned());
+                self.terminate.notify_one();
+                false
+            }
+            Disposition::Continues => self.proceed(),
+            Disposition::Stops => self.stop(),
+            Disposition::Ends => self.end(ExitStatus::Signal { number, core_dumped: false }, false),
         }
+    }
+
+    /// It is killed, whatever it does.
+    pub(super) fn kill(&self) {
+        const KILL: i32 = 9;
+        self.signal(KILL, None);
+    }
+
+    fn lives(&self) -> bool {
+        self.exit.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn stop(&self) -> bool {
@@ -118,9 +143,16 @@ impl Process {
 
     /// `false`: it was not stopped, or it has ended.
     pub(super) fn proceed(&self) -> bool {
-        let was_stopped = self.stopped.swap(false, Ordering::Relaxed);
+        let was_stopped = self.stopped.swap(false, Ordering::Relaxed) && self.lives();
         self.go_on();
-        was_stopped && self.exit.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        for (number, by) in pending {
+            let did_something = self.signal(number, by.as_ref());
+            if let (true, Some(injection), Some(world)) = (did_something, by, self.world.upgrade()) {
+                injection.took_effect_at(world.now());
+            }
+        }
+        was_stopped
     }
 
     /// It goes on, unless something else holds it.
@@ -151,16 +183,9 @@ impl Process {
         self.go_on();
     }
 
-    /// Told to go, it will not.
-    pub(super) fn stay(&self) -> bool {
-        !self.stays.swap(true, Ordering::Relaxed)
-    }
-
-    /// Resolves when the role function may be seen to have returned.
-    pub(super) async fn lets_go(&self) {
-        if self.stays.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
+    /// Asked to end, it will not: that will be the effect of `by`, if it is a fault. Said again, it means nothing.
+    pub(super) fn stay(&self, by: Option<&Injection>) {
+        let _ = self.stays.set(by.cloned());
     }
 
     /// The thread that watches the master: it ends the process, unless it is stopped with it.
@@ -188,9 +213,8 @@ pub(super) struct Reins(pub(super) Weak<Process>);
 
 impl ProcessControl for Reins {
     fn kill(&self) {
-        const KILL: i32 = 9;
         if let Some(process) = self.0.upgrade() {
-            process.signal(KILL);
+            process.kill();
         }
     }
 }
@@ -217,5 +241,17 @@ impl Vessel for Simulated {
 
     async fn terminated(&mut self) {
         self.process.terminate.notified().await;
+        let asked = std::mem::take(&mut *self.process.asked.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(world) = self.process.world.upgrade() {
+            asked.iter().for_each(|injection| injection.took_effect_at(world.now()));
+        }
+    }
+
+    async fn let_go(&mut self) {
+        let Some(by) = self.process.stays.get() else { return };
+        if let (Some(injection), Some(world)) = (by, self.process.world.upgrade()) {
+            injection.took_effect_at(world.now());
+        }
+        std::future::pending().await
     }
 }

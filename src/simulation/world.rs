@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use super::chaos::Stroke;
-use super::fault::{Fault, Injection};
+use super::fault::{Injection, Omen};
 use super::process::Process;
 use super::trace::{Pen, Trace};
 use crate::identity::{MemberId, Slot};
@@ -49,8 +49,8 @@ pub(super) struct State {
     pub(super) ports: BTreeMap<String, Arc<Port>>,
     /// Links that nobody had given up when they were last looked at, both ways.
     links: Vec<(MemberId, Pipe, Pipe)>,
-    /// Faults that wait for the next start in a slot.
-    pub(super) awaited: BTreeMap<Slot, Vec<(Fault, Injection)>>,
+    /// The fault that waits for the next start in a slot.
+    pub(super) awaited: BTreeMap<Slot, (Omen, Injection)>,
     pub(super) injections: Vec<Injection>,
     /// Faults of chaos, in the order in which they came.
     pub(super) chaos: Vec<(Stroke, Injection)>,
@@ -326,11 +326,11 @@ impl Stage for World {
         let process = self.state().living.get(&id).cloned();
         let Some(process) = process else { return };
         match deed {
-            Deed::Exit(code) => process.end(ExitStatus::Code(code), false),
-            Deed::Signal(number) => process.signal(number),
-            Deed::Hang => process.hang(),
-            Deed::Stay => process.stay(),
-        };
+            Deed::Exit(code) => drop(process.end(ExitStatus::Code(code), false)),
+            Deed::Signal(number) => drop(process.signal(number, None)),
+            Deed::Hang => drop(process.hang()),
+            Deed::Stay => process.stay(None),
+        }
     }
 
     fn stray_panic(&self, id: MemberId) {

@@ -179,6 +179,13 @@ impl OneForOne {
         times
     }
 
+    /// How many young failures of a slot it follows with a restart, and from when on a failure is not young. `None`: it has
+    /// no limits. For those who hold it to that.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn budget(&self) -> Option<(Intensity, Duration)> {
+        self.limits.as_ref().map(|limits| (limits.slot, self.stable_after))
+    }
+
     fn after_exit(&self, exit: Option<&Exit>, view: &View<'_>, dice: &mut Dice) -> Directive {
         if !self.restart.restarts(exit) {
             return Directive::Remove;

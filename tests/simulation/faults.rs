@@ -103,14 +103,123 @@ fn p10_i12_a_stop_ends_in_time_with_members_that_hang_are_stopped_or_will_not_go
         explore(seeds(), |sim| async move {
             let cluster = sim.start(web(2)).await?;
             cluster.ready().await?;
-            assert!(sim.fault(Slot::worker(0), fault).took_effect());
+            let injection = sim.fault(Slot::worker(0), fault);
             let begun = sim.now();
             cluster.shutdown().await?;
+            assert!(injection.took_effect(), "{injection}");
             assert!((secs(5)..secs(8)).contains(&(sim.now() - begun)), "{:?}", sim.now() - begun);
             assert!(sim.trace().as_str().contains("worker/0#1 killed by signal 9: killed after 5s"), "{}", sim.trace());
             sim.check_quiescent()
         });
     }
+}
+
+#[test]
+fn a_stop_is_ignored_when_somebody_asks_for_it_and_by_an_agent_whose_function_has_returned_too() {
+    explore(seeds(), |sim| async move {
+        let cluster = sim.start(web(2)).await?;
+        cluster.ready().await?;
+        let unasked = sim.fault(Slot::worker(0), Fault::IgnoreTerm);
+        sim.fault(Slot::worker(0), Fault::Signal(9));
+        let by_a_signal = sim.fault(Slot::worker(1), Fault::IgnoreTerm);
+        let by_an_agent = sim.fault(Slot::agent(), Fault::IgnoreTerm);
+        sim.elapse(secs(5)).await;
+        assert!(!by_a_signal.took_effect() && !by_an_agent.took_effect(), "nobody has asked");
+        let asked = sim.fault(Slot::worker(1), Fault::Signal(15));
+        sim.elapse(secs(60)).await;
+        assert!(asked.took_effect() && by_a_signal.took_effect());
+        let worker = cluster.status().of(Role::WORKER).find(|status| status.id.slot() == Slot::worker(1)).cloned();
+        assert_eq!(worker.map(|status| status.id.incarnation().get()), Some(1), "it is still there");
+        cluster.shutdown().await?;
+        assert!(by_an_agent.took_effect() && !unasked.took_effect(), "the killed one had not been asked");
+        assert!(sim.trace().as_str().contains("agent/0#1 killed by signal 9: killed after 5s"), "{}", sim.trace());
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn of_several_faults_for_a_start_the_latest_counts_and_the_others_have_no_effect() {
+    explore(seeds(), |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        let faults = [Fault::SpawnError(11), Fault::NeverReady, Fault::SlowBoot(secs(90)), Fault::SlowBoot(secs(5))];
+        let waiting = faults.map(|fault| sim.fault(Slot::worker(0), fault));
+        sim.elapse(secs(2)).await;
+        sim.fault(Slot::worker(0), Fault::Signal(9));
+        sim.elapse(secs(4)).await;
+        assert_eq!(cluster.status().ready(Role::WORKER), 0, "it is slow");
+        sim.elapse(secs(4)).await;
+        assert_eq!(cluster.status().ready(Role::WORKER), 1, "and no more than that");
+        sim.fault(Slot::worker(0), Fault::Signal(9));
+        sim.elapse(secs(2)).await;
+        assert_eq!(cluster.status().ready(Role::WORKER), 1, "the next start is like any other");
+        cluster.shutdown().await?;
+        assert_eq!(waiting.map(|injection| injection.took_effect()), [false, false, false, true]);
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn code_of_one_who_stands_still_neither_panics_nor_reports() {
+    explore(seeds(), |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        for holds in [Fault::Stop, Fault::Block(secs(1))] {
+            assert!(sim.fault(Slot::worker(0), holds).took_effect());
+            assert!(!sim.fault(Slot::worker(0), Fault::Panic).took_effect(), "it runs nothing");
+            assert!(!sim.fault(Slot::worker(0), Fault::ReportException).took_effect());
+            sim.elapse(secs(2)).await;
+            sim.fault(Slot::worker(0), Fault::Continue);
+            sim.elapse(secs(2)).await;
+        }
+        assert!(!sim.trace().as_str().contains("worker/0#2"), "{}", sim.trace());
+        assert!(sim.fault(Slot::worker(0), Fault::Panic).took_effect());
+        sim.eventually(secs(5), || sim.trace().as_str().contains("worker/0#2 is ready")).await?;
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn signals_do_to_a_member_what_they_do_to_a_real_one() {
+    const WORKER: Slot = Slot::worker(0);
+    explore(seeds(), |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        let served_by = |nth: u32| {
+            let sim = sim.clone();
+            async move {
+                let reply = tokio::time::timeout(secs(2), sim.client("http").get("/who")).await;
+                assert_eq!(reply.expect("it runs").expect("it serves").text(), format!("worker/0#{nth}"));
+            }
+        };
+        for harmless in [0, 1, 13, 17, 23, 28, 65] {
+            assert!(!sim.fault(WORKER, Fault::Signal(harmless)).took_effect(), "{harmless}");
+        }
+        sim.elapse(secs(2)).await;
+        served_by(1).await;
+        for stops in [19, 20, 21, 22] {
+            assert!(sim.fault(WORKER, Fault::Signal(stops)).took_effect(), "{stops}");
+            assert!(tokio::time::timeout(secs(2), sim.client("http").get("/who")).await.is_err(), "it stands still");
+            assert!(sim.fault(WORKER, Fault::Signal(18)).took_effect());
+            served_by(1).await;
+        }
+        // Of one that is stopped only a kill is the end.
+        sim.fault(WORKER, Fault::Stop);
+        let dies = sim.fault(WORKER, Fault::Signal(6));
+        sim.elapse(secs(2)).await;
+        assert!(!dies.took_effect(), "it waits");
+        sim.fault(WORKER, Fault::Continue);
+        assert!(dies.took_effect());
+        sim.elapse(secs(2)).await;
+        served_by(2).await;
+        sim.fault(WORKER, Fault::Stop);
+        assert!(sim.fault(WORKER, Fault::Signal(9)).took_effect());
+        sim.elapse(secs(2)).await;
+        served_by(3).await;
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
 }
 
 #[test]

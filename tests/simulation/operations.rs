@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hatchery::simulation::{Chaos, ChaosHandle, Explore, Simulation, explore};
-use hatchery::supervision::{Conclusion, OperationError};
+use hatchery::simulation::{Chaos, ChaosHandle, Explore, MockProcess, Simulation, explore};
+use hatchery::supervision::{
+    Conclusion, Dice, Directive, Fact, OneForOne, OperationError, Scope, Strategy, View, from_fn,
+};
 use hatchery::{ClusterHandle, MemberId, MemberState, Role, Slot};
 
 use crate::messages::{Shared, correspondents};
@@ -84,6 +86,38 @@ fn every_operation_ends_under_chaos_and_afterwards_the_cluster_is_what_was_asked
         sim.check_quiescent()
     });
     assert!(explored.faults > 20 * explored.seeds, "{explored:?}");
+}
+
+#[test]
+fn groups_of_every_scope_restart_in_order_whatever_an_operator_wants_meanwhile() {
+    let explored = Explore::new(seeds()).run(|sim| async move {
+        let whim = |fact: &Fact<'_>, view: &View<'_>, dice: &mut Dice| {
+            let mut answer = OneForOne::worker().unlimited().decide(fact, view, dice);
+            let scope = [Scope::One, Scope::Rest, Scope::Role, Scope::All][dice.below(4)];
+            answer.directive = match (answer.directive, dice.below(8)) {
+                (_, 0) => Directive::Park { probe: Some(ms(dice.below(5_000) as u64)) },
+                (Directive::Restart { after, .. }, _) => Directive::Restart { scope, after },
+                (Directive::Replace { .. }, 1..=3) => Directive::Restart { scope, after: ms(100) },
+                (other, _) => other,
+            };
+            answer
+        };
+        let cache = MockProcess::script().boot(ms(50)).ready();
+        let plan = web(3).role_mocks("cache", 2, cache).strategy(from_fn(whim));
+        let cluster = sim.start(plan).await?;
+        cluster.ready().await?;
+        let chaos = sim.chaos(Chaos::of_all_kinds(600.0));
+        let mut luck = Luck::of(&sim);
+        for _ in 0..30 {
+            sim.elapse(ms(luck.below(20_000))).await;
+            let conclusion = tokio::time::timeout(secs(400), operate(&cluster, &mut luck, 5)).await?;
+            assert!(is_told(&conclusion), "{conclusion}");
+        }
+        chaos.stop();
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+    assert!(explored.starts > 30 * explored.seeds, "{explored:?}");
 }
 
 #[test]

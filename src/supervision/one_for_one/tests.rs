@@ -201,3 +201,11 @@ fn a_boot_that_timed_out_counts_as_a_young_death() {
     let table = Table::of(OneForOne::worker()).past(&[(0, None)]);
     assert_eq!(table.answer(&Fact::boot_failed(failure), 5, None), restart(100));
 }
+
+#[test]
+fn its_budget_is_that_of_its_settings_and_none_without_limits() {
+    assert_eq!(OneForOne::worker().budget(), Some((Intensity::new(5, secs(30)), secs(1))));
+    let strict = OneForOne::agent().intensity(Intensity::new(1, secs(9))).stable_after(secs(4));
+    assert_eq!(strict.budget(), Some((Intensity::new(1, secs(9)), secs(4))));
+    assert_eq!(strict.unlimited().budget(), None);
+}
