@@ -6,6 +6,7 @@
 mod actors;
 mod borders;
 mod faults;
+mod groups;
 mod heartbeats;
 mod itself;
 mod lives;
