@@ -21,10 +21,15 @@ fn assert_order(trace: &Trace, lines: &[String]) {
 }
 
 /// Asks again and again until it is done. Returns how many were answered, and the ends of those that were not.
-async fn keep_asking(sim: &Simulation, client: &Client, done: &Cell<bool>) -> (usize, Vec<Duration>) {
+pub(crate) async fn keep_asking(
+    sim: &Simulation,
+    client: &Client,
+    path: &str,
+    done: &Cell<bool>,
+) -> (usize, Vec<Duration>) {
     let (mut answered, mut lost) = (0, Vec::new());
     while !done.get() {
-        match client.get("/who").await {
+        match client.get(path).await {
             Ok(reply) if reply.is_success() => answered += 1,
             Ok(reply) => panic!("{reply:?}"),
             Err(_) => lost.push(sim.now()),
@@ -71,7 +76,7 @@ fn with_an_agent_that_dies_its_workers_are_replaced_in_order_after_it_and_no_cli
         sim.elapse(secs(2)).await;
         let (client, done) = (sim.client("http"), Cell::new(false));
         let (asked, also_asked, sent) =
-            tokio::join!(keep_asking(&sim, &client, &done), keep_asking(&sim, &client, &done), async {
+            tokio::join!(keep_asking(&sim, &client, "/who", &done), keep_asking(&sim, &client, "/who", &done), async {
                 let mut sent = 0;
                 sim.elapse(ms(300)).await;
                 assert!(sim.fault(Slot::agent(), Fault::Signal(9)).took_effect());
@@ -128,7 +133,7 @@ fn where_one_is_for_all_everyone_leaves_with_a_worker_that_dies_and_the_agent_is
         let victim = (sim.seed() % 3) as u16;
         let (client, done) = (sim.client("http"), Cell::new(false));
         let (one, other, killed_at) =
-            tokio::join!(keep_asking(&sim, &client, &done), keep_asking(&sim, &client, &done), async {
+            tokio::join!(keep_asking(&sim, &client, "/who", &done), keep_asking(&sim, &client, "/who", &done), async {
                 sim.elapse(ms(300 + sim.seed())).await;
                 assert!(sim.fault(Slot::worker(victim), Fault::Signal(9)).took_effect());
                 let killed_at = sim.now();

@@ -5,6 +5,7 @@
 
 mod actors;
 mod borders;
+mod census;
 mod faults;
 mod groups;
 mod heartbeats;
