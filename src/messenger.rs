@@ -284,7 +284,7 @@ impl Messenger {
             let charged = self.member.credit.take(parcel.account, charge(&parcel.header)).await;
             charged.map_err(|_| SendError::Closed)?;
             self.dispatch(parcel, action);
-            pending.answer().await.ok_or(CallError::Send(SendError::Closed))
+            pending.answer().await.ok_or(CallError::Closed)
         };
         let timed_out = |_| CallError::Undelivered(Reason::TimedOut);
         parcel::conclude(tokio::time::timeout(deadline, asked).await.map_err(timed_out)??)

@@ -80,7 +80,8 @@ impl RoleSettings {
         self
     }
 
-    /// How long a member may take to stop when the cluster does. Then it is killed, with its descendants. Default 5 s.
+    /// How long a member may take to stop when the cluster does. Then it is killed, with its descendants. Default 5 s. No
+    /// time at all is OTP's `brutal_kill`: it is killed as soon as it is to go, whatever it has begun.
     pub fn stop_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.stop_timeout = timeout;
         self

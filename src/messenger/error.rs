@@ -61,6 +61,10 @@ pub enum CallError {
     /// The callee answered with an error: its text.
     #[error("{0}")]
     Failed(String),
+    /// This member's link to the master was lost, or its cluster ended, before the answer came. The callee may have acted
+    /// on it.
+    #[error("the link to the master was lost before the answer came")]
+    Closed,
     /// The callee dropped it without an answer, by a panic or by its end.
     #[error("the callee dropped the call")]
     Dropped,

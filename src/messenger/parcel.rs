@@ -72,7 +72,7 @@ impl Messenger {
         let answered = tokio::time::timeout(deadline, async move { pending.answer().await });
         Ok(async move {
             let answer = answered.await.map_err(|_| CallError::Undelivered(Reason::TimedOut))?;
-            conclude(answer.ok_or(CallError::Send(SendError::Closed))?)
+            conclude(answer.ok_or(CallError::Closed)?)
         })
     }
 

@@ -9,6 +9,7 @@
 mod examples;
 mod handle;
 mod host;
+mod nested;
 mod operations;
 mod plans;
 mod processes;
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
         Some(_) | None => {}
     }
     plans::enter();
-    let trials = [handle::trials(), tree::trials(), host::trials(), operations::trials(), examples::trials()];
+    let trials =
+        [handle::trials(), tree::trials(), nested::trials(), host::trials(), operations::trials(), examples::trials()];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
 

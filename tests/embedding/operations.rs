@@ -1,6 +1,8 @@
 //! What an operator may ask of a cluster that runs, on real processes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hatchery::supervision::{ChildState, Conclusion, OperationError, Recording};
 use hatchery::{ClusterEvent, ClusterHandle, MemberState, Reason, Role, Slot};
@@ -16,6 +18,7 @@ use crate::story;
 pub fn trials() -> Vec<Trial> {
     vec![
         story("a role that grows is known to all, one that shrinks loses nobody else", scale),
+        story("no connection is lost while a role shrinks and grows", nothing_lost),
         story("scaled to nothing and back, the cluster goes on, and no member is named twice", to_nothing_and_back),
         story("a slot is restarted without a gap, and that counts for nothing", restart),
         story("a slot that was stopped stays empty until it is restarted", stop),
@@ -57,6 +60,34 @@ async fn scale() {
     let mut stream = TcpStream::connect(address(&handle).await).await.expect("somebody listens");
     stream.read_to_string(&mut hello).await.expect("it answers");
     assert_eq!(hello, "worker/0#1");
+    assert_eq!(handle.shutdown().await, Ok(()));
+}
+
+/// Connects again and again until it is done. All are answered.
+async fn keep_connecting(address: SocketAddr, done: Arc<AtomicBool>) -> usize {
+    let mut answered = 0;
+    while !done.load(Ordering::Relaxed) {
+        let mut hello = String::new();
+        let mut stream = TcpStream::connect(address).await.expect("somebody listens");
+        stream.read_to_string(&mut hello).await.expect("it is answered to its end");
+        assert!(hello.starts_with("worker/"), "{hello:?}");
+        answered += 1;
+    }
+    answered
+}
+
+async fn nothing_lost() {
+    let handle = ready(&plans().shop).await;
+    let (address, done) = (address(&handle).await, Arc::new(AtomicBool::new(false)));
+    let clients: Vec<_> = (0..4).map(|_| tokio::spawn(keep_connecting(address, done.clone()))).collect();
+    for count in [4, 1, 4, 1, 4] {
+        assert_eq!(handle.scale(Role::WORKER, count).await, Conclusion::Done);
+        assert_eq!(handle.status().ready(Role::WORKER), usize::from(count));
+    }
+    done.store(true, Ordering::Relaxed);
+    for client in clients {
+        assert!(client.await.expect("no panic") > 0);
+    }
     assert_eq!(handle.shutdown().await, Ok(()));
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use hatchery::supervision::{Directive, Fact, Reason, from_fn};
+use hatchery::supervision::{Directive, Fact, OneForOne, Reason, RestartType, Significant, from_fn};
 use hatchery::{Cluster, Context, Hatchery, LocalAddr, Request};
 use tokio::io::AsyncWriteExt;
 
@@ -20,6 +20,8 @@ pub struct Plans {
     pub broken: Cluster,
     /// Gives up as soon as a worker dies.
     pub touchy: Cluster,
+    /// Done when its worker is told so.
+    pub errand: Cluster,
     /// A worker whose orphans are to be handed to this process.
     pub adopting: Cluster,
 }
@@ -38,9 +40,12 @@ pub fn enter() {
         }));
     });
     let adopting = Hatchery::new().name("adopting").workers(1, worker).adopt_descendants(true);
-    let entered = hatchery::enter([shop, jobs, broken, touchy, adopting]).expect("good plans");
-    let [shop, jobs, broken, touchy, adopting] = entered;
-    PLANS.set(Plans { shop, jobs, broken, touchy, adopting }).expect("once");
+    let errand = Hatchery::new().name("errand").agent(agent).workers(2, errand).tune("worker", |role| {
+        role.strategy(Significant::any(OneForOne::worker().restart(RestartType::Transient)));
+    });
+    let entered = hatchery::enter([shop, jobs, broken, touchy, errand, adopting]).expect("good plans");
+    let [shop, jobs, broken, touchy, errand, adopting] = entered;
+    PLANS.set(Plans { shop, jobs, broken, touchy, errand, adopting }).expect("once");
 }
 
 pub fn plans() -> &'static Plans {
@@ -49,6 +54,18 @@ pub fn plans() -> &'static Plans {
 
 async fn agent(cx: Context) -> hatchery::Result<()> {
     cx.ready();
+    Ok(())
+}
+
+/// Returns when it is told that it is done.
+async fn errand(cx: Context) -> hatchery::Result<()> {
+    let mut done = cx.messenger().stream::<()>("done");
+    cx.ready();
+    tokio::select! {
+        biased;
+        () = cx.stopping() => {}
+        _ = done.next() => {}
+    }
     Ok(())
 }
 

@@ -5,7 +5,9 @@
 
 mod actors;
 mod borders;
+mod census;
 mod faults;
+mod groups;
 mod heartbeats;
 mod itself;
 mod lives;

@@ -1,5 +1,6 @@
 //! What an operator asks for while everything goes wrong. The witness of the simulation looks on.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use hatchery::supervision::{
 };
 use hatchery::{ClusterHandle, MemberId, MemberState, Role, Slot};
 
-use crate::messages::{Shared, correspondents};
+use crate::groups::keep_asking;
+use crate::messages::{Shared, correspondents, settle};
 use crate::{Luck, ms, secs, seeds, web};
 
 /// Something that an operator might ask for.
@@ -135,10 +137,40 @@ fn i6_i8_messages_keep_their_promises_while_roles_grow_and_shrink_to_nothing() {
         chaos.stop();
         whole(&sim, &cluster, 4).await?;
         let living: Vec<MemberId> = cluster.status().of(Role::WORKER).map(|status| status.id).collect();
+        settle(&sim, &ledger, &living, &[Slot::agent()]).await;
         cluster.shutdown().await?;
         let ledger = ledger.lock().expect("nobody panicked");
         assert!(ledger.delivered() > 5_000, "{} were delivered", ledger.delivered());
-        ledger.check(&living);
+        ledger.check();
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn no_connection_is_lost_while_a_role_shrinks_and_grows_whether_it_is_accepted_or_queued() {
+    explore(seeds(), |sim| async move {
+        let cluster = sim.start(web(4)).await?;
+        cluster.ready().await?;
+        let (client, done, mut luck) = (sim.client("http"), Cell::new(false), Luck::of(&sim));
+        let (one, other, slow, ()) = tokio::join!(
+            keep_asking(&sim, &client, "/who", &done),
+            keep_asking(&sim, &client, "/who", &done),
+            // It takes 3 s of the 5 that there are to stop.
+            keep_asking(&sim, &client, "/slow", &done),
+            async {
+                for count in [1, 4, 1, 4] {
+                    sim.elapse(ms(luck.below(4_000))).await;
+                    assert_eq!(cluster.scale(Role::WORKER, count).await, Conclusion::Done);
+                    assert_eq!(cluster.status().ready(Role::WORKER), usize::from(count));
+                }
+                sim.elapse(secs(4)).await;
+                done.set(true);
+            },
+        );
+        for ((answered, lost), least) in [(one, 50), (other, 50), (slow, 2)] {
+            assert!(answered > least && lost.is_empty(), "{answered} answered, lost at {lost:?}\n{}", sim.trace());
+        }
+        cluster.shutdown().await?;
         sim.check_quiescent()
     });
 }

@@ -1,6 +1,7 @@
 //! Everything at once, for hours: what must hold in every step is checked by the simulation itself.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,35 +9,63 @@ use hatchery::simulation::{Chaos, Explore, Fault, Trace, Victim, explore};
 use hatchery::supervision::Conclusion;
 use hatchery::{Role, Slot};
 
+use crate::census::{Census, Counts, timed};
 use crate::{Luck, ms, secs, seeds, web};
 
+/// How many starts the decisions of a cluster without operators and groups come to: what was restarted, replaced or
+/// parked for a while, but for those that were refused, which have no process.
+fn starts_decided(trace: &Trace) -> u64 {
+    let times = |what: &str| trace.lines().filter(|line| line.contains(what)).count() as u64;
+    let decided: u64 = ["-> restart ", "-> replace at once", "-> park, try again"].into_iter().map(times).sum();
+    let refused = |line: &&str| line.contains("could not be started") && line.contains(" -> ");
+    decided - trace.lines().filter(refused).count() as u64
+}
+
 #[test]
-fn i13_after_hours_of_chaos_the_cluster_is_whole_again_and_stops_in_order() {
-    let explored = Explore::new(seeds()).run(|sim| async move {
-        let cluster = sim.start(web(4)).await?;
-        cluster.ready().await?;
-        let chaos = sim.chaos(Chaos::of_all_kinds(120.0));
-        for _ in 0..60 {
+fn i13_after_hours_of_chaos_the_cluster_is_whole_again_and_every_restart_is_one_that_user_code_has_seen() {
+    const SLOTS: u64 = 5;
+    let found = Mutex::new(BTreeMap::<u64, Counts>::new());
+    let explored = Explore::new(seeds()).run(|sim| {
+        let found = &found;
+        async move {
+            let census = Census::of(&sim);
+            let cluster = sim.start(census.web(4)).await?;
+            cluster.ready().await?;
+            let (chaos, client) = (sim.chaos(Chaos::of_all_kinds(120.0)), sim.client("http"));
+            for round in 0..60 {
+                sim.elapse(secs(60)).await;
+                census.ask(&client, round % 10 == 9).await;
+            }
+            chaos.stop();
+            let whole = || {
+                let status = cluster.status();
+                status.ready(Role::WORKER) == 4 && status.ready(Role::AGENT) == 1
+            };
+            sim.eventually(secs(180), whole).await?;
+            // A link that is to be corrupted with the next write has been by then.
+            census.ask(&client, false).await;
             sim.elapse(secs(60)).await;
-            // It may fail: the agent may be down, the worker may die of it.
-            let _ = sim.client("http").get("/count").await;
+            sim.eventually(secs(180), whole).await?;
+            census.ask(&client, false).await;
+            cluster.shutdown().await?;
+            let counts = census.check();
+            assert_eq!(
+                counts.boots + counts.unborn,
+                SLOTS + starts_decided(&sim.trace()),
+                "{counts:?}\n{}",
+                sim.trace()
+            );
+            assert_eq!(counts.answered + counts.lost + counts.unanswered + counts.thrown, 62, "{counts:?}");
+            found.lock().expect("nobody panicked").insert(sim.seed(), counts);
+            sim.check_quiescent()
         }
-        chaos.stop();
-        let whole = || {
-            let status = cluster.status();
-            status.ready(Role::WORKER) == 4 && status.ready(Role::AGENT) == 1
-        };
-        sim.eventually(secs(180), whole).await?;
-        // A link that is to be corrupted with the next write has been by then.
-        sim.elapse(secs(60)).await;
-        sim.eventually(secs(180), whole).await?;
-        let reply = sim.client("http").get("/count").await?;
-        assert!(reply.is_success(), "{reply:?}");
-        cluster.shutdown().await?;
-        sim.check_quiescent()
     });
+    let mut counts = Counts::default();
+    found.into_inner().expect("nobody panicked").values().for_each(|one| counts.add(one));
+    println!("{explored:?}, {counts:?}");
     assert!(explored.faults > 60 * explored.seeds, "{explored:?}");
-    println!("{explored:?}");
+    assert_eq!(counts.boots + counts.unborn, explored.starts, "{counts:?}");
+    assert!(counts.answered > 50 * explored.seeds, "{counts:?}");
 }
 
 #[test]
@@ -122,14 +151,8 @@ fn a_freeze_is_one_fault_and_not_two() {
 /// When processes of a slot were replaced that had been ready for less than a second, or never.
 fn young_restarts(trace: &Trace, slot: Slot) -> Vec<Duration> {
     let (prefix, mut ready, mut found) = (format!("{slot}#"), BTreeMap::new(), Vec::new());
-    for line in trace.lines() {
-        let mut words = line.splitn(3, ' ');
-        let (Some(at), Some(id), Some(what)) = (words.next(), words.next(), words.next()) else { continue };
-        if !id.starts_with(&prefix) {
-            continue;
-        }
-        let at: f64 = at.trim_matches(['+', 's']).parse().expect("a line begins with its time");
-        let at = Duration::from_micros((at * 1e6).round() as u64);
+    for (at, said) in trace.lines().map(timed) {
+        let Some((id, what)) = said.split_once(' ').filter(|(id, _)| id.starts_with(&prefix)) else { continue };
         if what.starts_with("is ready") {
             ready.entry(id).or_insert(at);
         }

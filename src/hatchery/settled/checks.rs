@@ -125,12 +125,13 @@ impl Settled {
         if let Some(allowed) = allowed {
             return Err(PlanError::Count { role: role(), count, allowed });
         }
-        let patience =
-            [("ready_timeout", ready_timeout), ("stop_timeout", stop_timeout), ("give_up_after", give_up_after)];
+        let patience = [("ready_timeout", ready_timeout), ("give_up_after", give_up_after)];
+        // No time at all can be meant.
+        let stop = Some(("stop_timeout", stop_timeout)).filter(|(_, time)| !time.is_zero());
         let beats = heartbeat.map(|beat| {
             [("the interval of the heartbeat", beat.interval), ("the timeout of the heartbeat", beat.timeout)]
         });
-        for (setting, value) in patience.into_iter().chain(beats.into_iter().flatten()).chain(strategy) {
+        for (setting, value) in patience.into_iter().chain(stop).chain(beats.into_iter().flatten()).chain(strategy) {
             time(&format!("{setting} of role {}", self.role), value)?;
         }
         if let Some(Err((setting, why))) = heartbeat.map(|heartbeat| heartbeat.check()) {

@@ -20,16 +20,18 @@ fn the_agent_comes_back_after_a_second_and_the_workers_stay() {
     assert_eq!(desk.tell(Event::Ready(agent(2))), ["admit agent/0#2", "resend ready agent/0#2"]);
 }
 
-/// P13: the seat tells when it is filled again, and the core has ears for the others.
 #[test]
-fn while_a_slot_backs_off_its_seat_says_until_when_and_its_sibling_is_served() {
+fn p13_while_a_slot_backs_off_its_supervisor_lists_until_when_and_its_sibling_is_served() {
     let mut desk = Desk::running(2);
     for incarnation in 1..=3 {
         desk.exit(worker(0, incarnation));
     }
-    assert!(matches!(desk.seat(Slot::worker(0)), Seat::Waiting { restart_at } if *restart_at > desk.now));
+    let listed = desk.supervisor.which_children().find(|child| child.slot == Slot::worker(0)).expect("it is listed");
+    let ChildState::Restarting { restart_at } = listed.state else { panic!("{listed:?}") };
+    assert!(listed.member.is_none() && restart_at > desk.now);
     assert_eq!(desk.exit(worker(1, 1))[1..], ["spawn worker/1#2"]);
-    assert_eq!(desk.pass(millis(200)), ["spawn worker/0#4"]);
+    assert_eq!(desk.pass(restart_at - desk.now - millis(1)), NOTHING);
+    assert_eq!(desk.pass(millis(1)), ["spawn worker/0#4"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! | C26, C27, C28, C30 | `tables/groups.rs` |
 //! | P07 | `tables/silence.rs` |
 //! | P11, P13 | `tables/ends.rs` |
+//! | C37, C52 | `tests/embedding/nested.rs`: a supervisor in a supervisor is a cluster in a tree of actors |
 //! | P12 | `tests/cluster/orphans.rs`: it needs processes |
 //! | P09 | `transport/slot_queue_tests.rs` and `tests/cluster/messages.rs`: frames are not the core's |
 //!
@@ -19,7 +20,7 @@
 //! | C02 | `init` that says ignore: the plan is a value, and a plan without roles is refused before there is a core |
 //! | C25 | big start arguments: a slot has none, its role function is in the program |
 //! | C46 | a name that is taken by an outsider: slots have numbers, and nobody else gives them |
-//! | C52 | nested supervisors: a cluster is one; that it ended well is its verdict, for whoever embeds it |
+//! | C53 | a change of mode at runtime: a plan is a value, and a cluster keeps the strategies that it was started with |
 
 use super::*;
 
@@ -41,7 +42,12 @@ fn intense(restarts: usize, secs: u64) -> Escalating<OneForOne> {
 }
 
 #[test]
-fn c01_a_supervisor_that_is_stopped_before_it_has_children_ends_well() {
+fn c01_a_supervisor_without_children_starts_and_ends_well() {
+    let mut desk = Desk::new(Plan::new(vec![role(Role::WORKER, 0, OneForOne::worker())]));
+    assert_eq!(desk.tell(Event::Boot), ["announce ready"]);
+    assert_eq!(desk.pass(millis(600_000)), NOTHING, "nobody is to be ready, and nobody is waited for");
+    assert_eq!(desk.tell(Event::Stop(Urgency::Graceful)), ["finish: stopped"]);
+    // And one that is stopped before it has any.
     assert_eq!(
         Desk::new(plan(1)).tell(Event::Stop(Urgency::Graceful)).last().expect("something follows"),
         "finish: stopped"
@@ -98,7 +104,7 @@ fn c09_what_is_not_said_of_a_child_can_be_read_back() {
 }
 
 #[test]
-fn c10_c53_combinations_that_cannot_be_meant_name_the_setting() {
+fn c10_combinations_that_cannot_be_meant_name_the_setting() {
     let setting = |strategy: &dyn Strategy| strategy.check().err().map(|misfit| misfit.setting);
     let permanent = Significant::any(of_type(RestartType::Permanent));
     assert_eq!(setting(&permanent), Some("significant"));
@@ -146,6 +152,18 @@ fn c14_p10_one_goes_when_asked_and_one_is_killed_after_its_time_and_each_is_told
     assert_eq!(ended(&mut desk, worker(0, 1), 0)[0], "worker/0#1: exited with code 0 -> stopping");
     assert_eq!(desk.pass(millis(5_000)), ["kill worker/1#1"]);
     assert!(desk.exit(worker(1, 1))[0].contains("killed after 5s in which it did not leave"));
+}
+
+#[test]
+fn c15_one_that_has_no_time_to_stop_is_killed_at_once_and_the_others_have_theirs() {
+    let brutal = RolePlan { stop_timeout: Duration::ZERO, ..role(Role::WORKER, 2, OneForOne::worker()) };
+    let mut desk = Desk::started(Plan::new(vec![role(Role::AGENT, 1, OneForOne::agent()), brutal]));
+    assert_eq!(desk.tell(Event::Stop(Urgency::Graceful)), ["terminate worker/0#1 0ns", "terminate worker/1#1 0ns"]);
+    assert_eq!(desk.pass(Duration::ZERO), ["kill worker/0#1", "kill worker/1#1"]);
+    desk.exit(worker(0, 1));
+    assert_eq!(desk.exit(worker(1, 1)).last().expect("something follows"), "terminate agent/0#1 5s");
+    assert_eq!(desk.pass(millis(4_999)), NOTHING);
+    assert_eq!(desk.pass(millis(1)), ["kill agent/0#1"]);
 }
 
 #[test]
@@ -244,8 +262,8 @@ fn c36_a_child_that_cannot_be_started_again_counts_each_time_and_its_siblings_ar
 }
 
 #[test]
-fn c37_after_a_group_restart_slots_of_the_plan_and_slots_that_were_added_are_there() {
-    // OTP forgets those that were added. Here the number of slots is what an operator last said.
+fn after_a_group_restart_slots_of_the_plan_and_slots_that_were_added_are_there() {
+    // The number of slots is what an operator last said.
     let mut desk = workers(1, OneForAll::new(OneForOne::worker()));
     desk.tell(Event::Operate(OperationId(1), Operation::Scale(Role::WORKER, 2)));
     desk.tell(Event::Ready(worker(1, 1)));
@@ -259,6 +277,13 @@ fn c41_to_start_what_is_there_starts_nothing() {
     let mut desk = Desk::running(2);
     let same = Event::Operate(OperationId(1), Operation::Scale(Role::WORKER, 2));
     assert_eq!(desk.tell(same), ["operation 1 done"]);
+    // Nor what is there and was stopped: to have it back is to restart it.
+    stop(&mut desk, 2, 1);
+    assert_eq!(leave(&mut desk, worker(1, 1)).last().expect("something follows"), "operation 2 done");
+    assert_eq!(scale(&mut desk, 3, 2), ["operation 3 done"]);
+    let counts = desk.supervisor.count_children();
+    assert_eq!((counts.specs, counts.active), (3, 2));
+    assert_eq!(restart(&mut desk, 4, 1), ["spawn worker/1#2"]);
 }
 
 #[test]
@@ -300,10 +325,25 @@ fn finishes(strategy: impl Strategy, exits: &[(u16, Exit)]) -> bool {
 }
 
 #[test]
-fn c47_children_that_are_not_significant_end_nothing_however_they_end() {
-    for restart in [RestartType::Transient, RestartType::Temporary] {
-        for exit in [Exit::code(0), Exit::code(1), Exit::signal(9)] {
-            assert!(!finishes(of_type(restart), &[(0, exit.clone()), (1, exit)]));
+fn c47_children_that_are_not_significant_end_nothing_however_they_end_beside_others_that_are() {
+    let helper = Role::new(200, "helper");
+    for mode in [Significant::any, Significant::all] {
+        for restart in [RestartType::Permanent, RestartType::Transient, RestartType::Temporary] {
+            for exit in [Exit::code(0), Exit::code(1), Exit::signal(9)] {
+                let mut desk = Desk::started(Plan::new(vec![
+                    role(Role::WORKER, 1, mode(of_type(RestartType::Transient))),
+                    role(helper, 2, of_type(restart)),
+                ]));
+                for index in 0..2 {
+                    let said =
+                        desk.tell(Event::Exited(Slot::new(helper, index).member(Incarnation::FIRST), exit.clone()));
+                    assert!(!said[0].contains("stop the cluster"), "{said:?}");
+                }
+                assert!(!desk.supervisor.is_stopping());
+                // The other one does, in either mode.
+                let said = ended(&mut desk, worker(0, 1), 0);
+                assert!(said[0].ends_with("all is done: stop the cluster"), "{said:?}");
+            }
         }
     }
 }
