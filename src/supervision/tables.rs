@@ -12,6 +12,7 @@ mod operations_in_groups;
 mod recordings;
 mod restarts;
 mod scenarios;
+mod significance;
 mod silence;
 mod starts;
 mod stops;

@@ -1,7 +1,9 @@
 //! What holds whatever members are made of.
 
 mod failures;
+mod groups;
 mod heartbeats;
+mod links;
 mod messages;
 mod operations;
 mod ports;
@@ -22,8 +24,14 @@ pub enum Need {
     Stop,
     /// A member can exit alone.
     Exit,
-    /// A link can be broken from outside.
+    /// A link can be broken.
     LinkFault,
+    /// A link can be held up.
+    Stall,
+    /// The kernel can be made to kill a member for lack of memory.
+    Starvation,
+    /// The host can be suspended.
+    Suspension,
     /// A start can be refused.
     Refusal,
 }
@@ -48,6 +56,8 @@ pub fn all() -> Vec<Case> {
     [
         starts::cases(),
         failures::cases(),
+        groups::cases(),
+        links::cases(),
         heartbeats::cases(),
         stops::cases(),
         messages::cases(),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hatchery::supervision::{Backoff, Intensity};
-use hatchery::{Context, Hatchery, Heartbeat};
+use hatchery::supervision::{Backoff, Intensity, OneForOne, RestForOne};
+use hatchery::{BoxError, Context, Hatchery, Heartbeat};
 
 use crate::puppet::puppet;
 use crate::stage::Kind;
@@ -21,6 +21,10 @@ pub enum Cast {
     Beating,
     /// The same, who may not, and may fail once.
     Impatient,
+    /// The same, and the workers go along with the agent.
+    Grouped,
+    /// The same, whose workers take their time to be ready.
+    Slow,
     /// Workers that return before they are ready.
     Returning,
     /// Workers that return an error before they are ready.
@@ -51,12 +55,14 @@ pub const BOOT: Duration = Duration::from_millis(300);
 pub const EARLY: i32 = 3;
 
 impl Cast {
-    pub const ALL: [Cast; 11] = [
+    pub const ALL: [Cast; 13] = [
         Cast::Puppets,
         Cast::Hasty,
         Cast::Touchy,
         Cast::Beating,
         Cast::Impatient,
+        Cast::Grouped,
+        Cast::Slow,
         Cast::Returning,
         Cast::Failing,
         Cast::Throwing,
@@ -72,6 +78,8 @@ impl Cast {
             Cast::Touchy => "touchy",
             Cast::Beating => "beating",
             Cast::Impatient => "impatient",
+            Cast::Grouped => "grouped",
+            Cast::Slow => "slow",
             Cast::Returning => "returning",
             Cast::Failing => "failing",
             Cast::Throwing => "throwing",
@@ -106,6 +114,10 @@ impl Cast {
                     .stable_after(Duration::from_secs(60))
                     .restart_limit(Intensity::new(1, Duration::from_secs(60)));
             }),
+            Cast::Grouped => plan.workers(2, puppet).tune("agent", |agent| {
+                agent.strategy(RestForOne::new(OneForOne::agent()));
+            }),
+            Cast::Slow => plan.workers(2, slow),
             Cast::Returning => plan.workers(1, async |_: Context| Ok::<_, String>(())),
             Cast::Failing => plan.workers(1, async |_: Context| Err::<(), _>("no such table: users")),
             Cast::Throwing => plan.workers(1, throwing),
@@ -120,6 +132,11 @@ impl Cast {
             }),
         }
     }
+}
+
+async fn slow(cx: Context) -> Result<(), BoxError> {
+    tokio::time::sleep(2 * BOOT).await;
+    puppet(cx).await
 }
 
 async fn throwing(_: Context) -> Result<(), String> {

@@ -10,6 +10,7 @@ mod alone;
 mod cases;
 mod cast;
 mod puppet;
+mod sabotage;
 mod stage;
 mod story;
 
@@ -27,13 +28,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a kind of member cannot have, and why. Cases that need it are left out.
 fn lacks(kind: Kind) -> &'static [(Need, &'static str)] {
     match kind {
-        Kind::Processes => &[(Need::LinkFault, "a socket between two processes is nobody else's to break")],
+        Kind::Processes => &[
+            (Need::Stall, "what is written to a socket is there, and nobody can hold it back"),
+            (
+                Need::Starvation,
+                "the kernel kills for lack of memory in a control group that tests have no right to make",
+            ),
+            (Need::Suspension, "to suspend the host is not for tests"),
+        ],
         Kind::Threads => &[
             (Need::Kill, "nobody but the master can ask a thread to end"),
             (Need::Stop, "a signal stops the whole process"),
             (Need::Exit, "std::process::exit ends the whole process"),
             (Need::LinkFault, "both ends of the link are in this process, and nobody else has them"),
             (Need::Refusal, "a program that could be missing is refused with the plan"),
+            (Need::Stall, "a link is a queue in memory, and nobody can hold it back"),
+            (Need::Starvation, "lack of memory is the whole process's"),
+            (Need::Suspension, "to suspend the host is not for tests"),
         ],
         #[cfg(feature = "simulation")]
         Kind::Simulated => &[],
@@ -43,9 +54,18 @@ fn lacks(kind: Kind) -> &'static [(Need, &'static str)] {
 /// The cases that a kind cannot have, by name.
 fn left_out(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Processes => &["a link that breaks ends its member, which is replaced"],
+        Kind::Processes => &[
+            "a link that stalls for a while costs nobody, and what was sent arrives",
+            "a member that is killed for lack of memory is replaced, and the record says so",
+            "a suspended host costs nobody",
+        ],
         Kind::Threads => &[
             "a link that breaks ends its member, which is replaced",
+            "a member that breaks the protocol of its link is killed and replaced",
+            "a link that ends within a frame ends its member, which is replaced",
+            "a link that stalls for a while costs nobody, and what was sent arrives",
+            "a member that is killed for lack of memory is replaced, and the record says so",
+            "a suspended host costs nobody",
             "a program that cannot be started fails the start with the system's reason",
             "a member that exits before it is ready fails the start with its code",
             "a member that exits is replaced, and its code is in the record",

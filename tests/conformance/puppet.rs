@@ -8,6 +8,8 @@ use hatchery::{BoxError, Context, LocalAddr, Message, Request, Role, Slot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use crate::sabotage;
+
 /// What the role function is told.
 enum Cue {
     Return,
@@ -112,6 +114,9 @@ async fn act(cx: Context, cues: mpsc::Sender<Cue>, what: String) {
         }
         "throw in a handler" => return throw("told to throw in a handler"),
         "report" => return cx.report_exception("told to report"),
+        "cut the link" => return sabotage::cut().expect("it is its own"),
+        "truncate the link" => return sabotage::truncate().expect("it is its own"),
+        "spoil the link" => return sabotage::spoil().expect("it is its own"),
         other => panic!("nobody knows how to {other:?}"),
     };
     let _ = cues.send(cue).await;

@@ -64,6 +64,17 @@ pub enum Order {
     Continue,
 }
 
+/// What happens to a link.
+#[derive(Clone, Copy, Debug)]
+pub enum Blow {
+    /// It ends, both ways.
+    Cut,
+    /// It ends within a frame.
+    Truncate,
+    /// What nobody may say goes over it.
+    Spoil,
+}
+
 static CLUSTERS: OnceLock<[Cluster; Cast::ALL.len()]> = OnceLock::new();
 
 /// First thing in `main`.
@@ -135,6 +146,8 @@ impl Stage {
                     | Cast::Touchy
                     | Cast::Beating
                     | Cast::Impatient
+                    | Cast::Grouped
+                    | Cast::Slow
                     | Cast::Returning
                     | Cast::Failing
                     | Cast::Throwing
@@ -218,12 +231,67 @@ impl Stage {
         }
     }
 
-    /// Breaks the link of a member.
-    pub fn break_link(&self, member: MemberId) {
+    /// Has something happen to the link of a member. A process does it to its own.
+    pub async fn strike_link(&self, handle: &ClusterHandle, member: MemberId, blow: Blow) {
         match &self.0 {
-            Set::Real(_) => panic!("nobody can break the link of {member}"),
+            Set::Real(_) => {
+                let what = match blow {
+                    Blow::Cut => "cut the link",
+                    Blow::Truncate => "truncate the link",
+                    Blow::Spoil => "spoil the link",
+                };
+                handle.messenger().to(member, "do", &what.to_owned()).await.expect("it is there");
+            }
             #[cfg(feature = "simulation")]
-            Set::Simulated(sim, _) => assert!(sim.fault(member, Fault::LinkReset).took_effect()),
+            Set::Simulated(sim, _) => {
+                let (fault, at_once) = match blow {
+                    Blow::Cut => (Fault::LinkReset, true),
+                    Blow::Truncate => (Fault::LinkTruncate, false),
+                    Blow::Spoil => (Fault::LinkCorrupt, false),
+                };
+                let injection = sim.fault(member, fault);
+                if !at_once {
+                    // It strikes what the member writes next.
+                    let _ = handle.messenger().call::<String>(member, "who", &()).await;
+                }
+                assert!(injection.took_effect(), "{injection}");
+            }
+        }
+    }
+
+    /// Holds up the link of a member for a while.
+    pub fn stall_link(&self, member: MemberId) {
+        match &self.0 {
+            Set::Real(_) => panic!("nobody can hold up the link of {member}"),
+            #[cfg(feature = "simulation")]
+            Set::Simulated(sim, _) => {
+                assert!(sim.fault(member, Fault::LinkStall(Duration::from_secs(5))).took_effect());
+            }
+        }
+    }
+
+    /// Has the kernel kill a member for lack of memory.
+    pub fn starve(&self, member: MemberId) {
+        match &self.0 {
+            Set::Real(_) => panic!("nobody can have the kernel choose {member}"),
+            #[cfg(feature = "simulation")]
+            Set::Simulated(sim, _) => assert!(sim.fault(member, Fault::Oom).took_effect()),
+        }
+    }
+
+    /// Suspends the host for an hour, and returns when it goes on.
+    pub async fn suspend(&self) {
+        match &self.0 {
+            Set::Real(_) => panic!("nobody can suspend the host"),
+            #[cfg(feature = "simulation")]
+            Set::Simulated(sim, _) => {
+                let hour = Duration::from_secs(3_600);
+                let before = sim.now();
+                assert!(sim.fault(Slot::worker(0), Fault::ClockJump(hour)).took_effect());
+                while sim.now() < before + hour {
+                    tokio::task::yield_now().await;
+                }
+            }
         }
     }
 

@@ -176,6 +176,28 @@ fn no_connection_is_lost_while_a_role_shrinks_and_grows_whether_it_is_accepted_o
 }
 
 #[test]
+fn a_role_that_has_no_time_to_stop_is_killed_at_once_and_the_agent_has_its_time() {
+    explore(seeds(), |sim| async move {
+        let plan = web(2).tune(Role::WORKER, |worker| {
+            worker.stop_timeout(Duration::ZERO);
+        });
+        let cluster = sim.start(plan).await?;
+        cluster.ready().await?;
+        let client = sim.client("http");
+        let (slow, stopped) = tokio::join!(client.get("/slow"), async {
+            sim.elapse(ms(100)).await;
+            let begun = sim.now();
+            cluster.shutdown().await.map(|()| sim.now() - begun)
+        });
+        // It would have taken 3 s.
+        assert!(slow.is_err() && stopped? < ms(100), "{slow:?}");
+        let trace = sim.trace();
+        assert!(trace.as_str().contains("is killed") && trace.as_str().contains("agent/0#1 exited with code 0"));
+        sim.check_quiescent()
+    });
+}
+
+#[test]
 fn a_restart_has_no_gap_a_stopped_slot_stays_empty_and_a_role_of_none_answers_again_when_it_grows() {
     explore(seeds(), |sim| async move {
         let cluster = sim.start(web(1)).await?;

@@ -1,6 +1,6 @@
 //! What follows when something goes wrong.
 
-use hatchery::supervision::{Cause, Decision, Directive, ExitStatus};
+use hatchery::supervision::{Decision, Directive, ExitStatus};
 use hatchery::{ClusterEvent, Slot};
 
 use super::{Case, Need, case};
@@ -43,12 +43,6 @@ pub fn cases() -> Vec<Case> {
             cast: Cast::Puppets,
             needs: &[Need::Kill],
             proof: |stage| Box::pin(killed(stage)),
-        },
-        Case {
-            name: "a link that breaks ends its member, which is replaced",
-            cast: Cast::Puppets,
-            needs: &[Need::LinkFault],
-            proof: |stage| Box::pin(link_lost(stage)),
         },
     ]
 }
@@ -154,17 +148,5 @@ async fn killed(stage: Stage) {
     assert_eq!((member.to_string(), status(&cause)), ("worker/1#1".into(), Some(killed)));
     assert!(matches!(decision, Decision::Strategy(Directive::Restart { .. })), "{decision:?}");
     assert_eq!(story.who(Slot::worker(1)).await, "worker/1#2");
-    story.end().await;
-}
-
-async fn link_lost(stage: Stage) {
-    let mut story = Story::ready(&stage).await;
-    stage.break_link(story.member(Slot::worker(0)));
-    let (member, cause, _) = story.until_exit().await;
-    assert_eq!(member.slot(), Slot::worker(0));
-    // Either end may be the first to notice.
-    let lost = matches!(cause, Cause::LinkLost(..)) || status(&cause) == Some(ExitStatus::Code(110));
-    assert!(lost, "{cause:?}");
-    assert_eq!(story.who(Slot::worker(0)).await, "worker/0#2");
     story.end().await;
 }
