@@ -92,10 +92,25 @@ async fn replaced(stage: Stage, mut story: Story, stuck: MemberId) {
     let roster = story.handle.status();
     let status = roster.members.iter().find(|status| status.id == stuck).expect("it is there");
     assert_eq!(status.state, MemberState::Unresponsive);
-    // Its sibling serves, and has what is for anybody. It may be called unresponsive for a moment, on a busy machine.
+    // Its sibling serves, and has what is for anybody. On a busy machine it may itself be called unresponsive for a moment:
+    // then one is as good as the other, and what the stuck one got is not answered.
     let messenger = story.handle.messenger();
-    let sibling = messenger.call::<String>(Recipient::Random(Role::WORKER), "who", &()).await;
-    assert_eq!(sibling, Ok("worker/1#1".to_owned()));
+    let sibling_serves = || {
+        let roster = story.handle.status();
+        roster.of(Role::WORKER).any(|status| status.id != stuck && status.state == MemberState::Ready)
+    };
+    loop {
+        let served = sibling_serves();
+        let answer =
+            messenger.call_within::<String>(Duration::from_secs(1), Recipient::Random(Role::WORKER), "who", &()).await;
+        match answer {
+            Ok(name) => {
+                assert_ne!(name, stuck.to_string());
+                break;
+            }
+            Err(error) => assert!(!(served && sibling_serves()), "{error}"),
+        }
+    }
     let (span, decision) = story
         .until(|event| match event {
             ClusterEvent::Decided { member, cause: Cause::Unresponsive(span), decision } => {
