@@ -46,7 +46,7 @@ pub struct Explored {
     pub faults: u64,
     /// How many faults were injected without one.
     pub idle_faults: u64,
-    /// A number that depends on every line of every trace.
+    /// A number that depends on every line of every trace, and on what was sent over links.
     pub trace_hash: u64,
 }
 
@@ -61,12 +61,14 @@ const ATTEMPTS: usize = 100;
 
 /// Runs a test once for each seed, each time in a world of its own. With `HATCHERY_SEED` set, for that one only.
 ///
-/// Every 20th seed is run twice, and has to have the same trace both times; of up to 20, every one. The seeds are spread
-/// over as many threads as there are cores.
+/// Every 20th seed is run twice, and has to be the same both times: its trace, how much time passed, what went over links,
+/// how many bytes went over connections and in which portions, how often dice were thrown and members polled. Of up to 20
+/// seeds, every one is. The seeds are spread over as many threads as there are cores.
 ///
 /// # Panics
 /// When a seed fails: its test returns an error or panics, something that must always hold does not, a process is left,
-/// a panic belongs to nobody, a world does not end. The panic says which seed, how to see it again, without which faults
+/// a panic belongs to nobody (one of a bare task: known by what it drops, so only if it holds a `Context`, a `Messenger` or a
+/// `Listener` of a member), a world does not end. The panic says which seed, how to see it again, without which faults
 /// of chaos it would not have failed, and what happened last. And when `HATCHERY_SEED` is no number.
 pub fn explore<F, Fut, E>(seeds: impl IntoIterator<Item = u64>, test: F) -> Explored
 where
@@ -108,9 +110,20 @@ impl Explore {
     }
 
     /// A run in which members are polled more often has failed. Default 1,000,000,000. Polls in a row without any time
-    /// passing are limited to a million, those of members and those of the test itself.
+    /// passing are limited to a million, those of members and those of the test itself. Those of tasks and actors that
+    /// belong to neither are not counted: for them there is [`standstill_limit`](Explore::standstill_limit).
     pub fn step_limit(mut self, polls: u64) -> Explore {
         self.bounds.polls = polls;
+        self
+    }
+
+    /// A run whose virtual time has not moved for this long, by the clock on the wall, has failed: a task yields for ever, an
+    /// actor writes to itself, or some code blocks. Default 60 s; more for whoever stops a world in a debugger.
+    ///
+    /// What awaits now and then is dropped, and the failure is told like any other. What never does can be ended by nobody:
+    /// after twice this time the seed and what happened last are written to stderr, and the process is aborted.
+    pub fn standstill_limit(mut self, limit: Duration) -> Explore {
+        self.bounds.standstill = limit;
         self
     }
 
@@ -201,9 +214,9 @@ impl Explore {
         let twice = self.every > 0 && (self.seeds.len() <= FEW || at.is_multiple_of(self.every));
         if twice {
             let second = run(seed, self.bounds, Vec::new(), test)?;
-            if let Some((one, two)) = first.trace.difference(&second.trace) {
+            if let Some(difference) = first.difference(&second) {
                 let reason = format!(
-                    "two runs of it differ, and so does whatever it proves. The first line that does:\n  {one}\n  {two}\n\
+                    "two runs of it differ, and so does whatever it proves. {difference}\n\
                      Something in it depends on more than the seed: the order of a HashMap, the real clock, a thread, a \
                      real socket, a select! that is not biased"
                 );
@@ -267,13 +280,17 @@ impl Explored {
         self.starts += run.starts;
         self.faults += run.faults;
         self.idle_faults += run.idle_faults;
-        self.trace_hash = hash(self.trace_hash, &trace.to_le_bytes());
+        self.trace_hash = hash(hash(self.trace_hash, &trace.to_le_bytes()), &run.traffic.to_le_bytes());
     }
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { virtual_time: Duration::from_secs(30 * 24 * 60 * 60), polls: 1_000_000_000 }
+        Bounds {
+            virtual_time: Duration::from_secs(30 * 24 * 60 * 60),
+            polls: 1_000_000_000,
+            standstill: Duration::from_secs(60),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::task::LocalSet;
 use super::Simulation;
 use super::chaos::Stroke;
 use super::trace::Trace;
+use super::watchdog::Watchdog;
 use super::world::{Job, World};
 use crate::error::{BoxError, chain};
 
@@ -36,6 +37,30 @@ pub struct Run {
     pub idle_faults: u64,
     /// How often a task of a member was polled.
     pub polls: u64,
+    /// How often dice were asked for.
+    pub(super) throws: u64,
+    /// The sum of all that went over links and connections.
+    pub(super) traffic: u64,
+}
+
+impl Run {
+    /// In what it differs from another of the same seed: the first line, or everything else that is not the same in both.
+    pub(super) fn difference(&self, other: &Run) -> Option<String> {
+        if let Some((one, two)) = self.trace.difference(&other.trace) {
+            return Some(format!("The first line that does:\n  {one}\n  {two}"));
+        }
+        // Nanoseconds are below what a trace shows.
+        let counts = [
+            ("the virtual time in nanoseconds", self.virtual_time.as_nanos(), other.virtual_time.as_nanos()),
+            ("the number of facts", self.facts.into(), other.facts.into()),
+            ("the sum of what was sent over links and connections", self.traffic.into(), other.traffic.into()),
+            ("how often dice were asked for", self.throws.into(), other.throws.into()),
+            ("how often members were polled", self.polls.into(), other.polls.into()),
+        ];
+        let differ = counts.iter().filter(|(_, one, two)| one != two);
+        let told: Vec<String> = differ.map(|(what, one, two)| format!("\n  {what}: {one}, then {two}")).collect();
+        (!told.is_empty()).then(|| format!("Every line is the same, and not{}", told.concat()))
+    }
 }
 
 /// A run that failed.
@@ -89,6 +114,8 @@ impl std::error::Error for Failure {}
 pub(super) struct Bounds {
     pub(super) virtual_time: Duration,
     pub(super) polls: u64,
+    /// Of the wall's time, while no virtual time passes.
+    pub(super) standstill: Duration,
 }
 
 /// Runs one world. `omitted`: the faults of chaos that are left out.
@@ -98,6 +125,11 @@ where
     Fut: Future<Output = Result<(), E>>,
     E: Into<BoxError>,
 {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        let reason =
+            "a simulation brings its own runtime, and this thread is within another: take #[test] for #[tokio::test]";
+        return Err(failure(seed, reason.to_owned(), None));
+    }
     // No IO: what would touch a real socket says so at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = match runtime {
@@ -107,6 +139,10 @@ where
     let entered = runtime.enter();
     let (jobs, inbox) = mpsc::unbounded_channel();
     let world = World::new(seed, omitted, jobs, bounds.polls);
+    let watchdog = match Watchdog::watch(world.clone(), runtime.handle().clone(), bounds.standstill) {
+        Ok(watchdog) => watchdog,
+        Err(error) => return Err(failure(seed, format!("no thread to watch it: {error}"), None)),
+    };
     let local = LocalSet::new();
     let ended = catch_unwind(AssertUnwindSafe(|| local.block_on(&runtime, drive(&world, bounds, inbox, test))));
     let reason = match ended {
@@ -122,6 +158,8 @@ where
     world.halt("the simulation is over".to_owned());
     drop(local);
     drop(entered);
+    drop(runtime);
+    drop(watchdog);
     result
 }
 
@@ -203,10 +241,12 @@ fn report(world: &World) -> Run {
         faults,
         idle_faults: injections.len() as u64 - faults,
         polls: world.polls(),
+        throws: world.throws(),
+        traffic: world.traffic.sum(),
     }
 }
 
-fn failure(seed: u64, reason: String, world: Option<&Arc<World>>) -> Failure {
+pub(super) fn failure(seed: u64, reason: String, world: Option<&Arc<World>>) -> Failure {
     let trace = world.map(|world| world.trace()).unwrap_or_default();
     let injected = world.map(|world| world.state().chaos.clone()).unwrap_or_default();
     let chaos = injected.iter().map(|(stroke, _)| *stroke).collect();
