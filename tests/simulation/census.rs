@@ -254,6 +254,8 @@ struct Tale {
 impl Tale {
     fn of(trace: &Trace) -> Tale {
         let mut tale = Tale::default();
+        // Those that stand still, and whether a deadly signal waits for them.
+        let mut stopped = BTreeMap::<String, bool>::new();
         for (at, said) in trace.lines().map(timed) {
             let (is_fault, said) = match said.strip_prefix("fault: ") {
                 Some(fault) => (true, fault),
@@ -262,7 +264,17 @@ impl Tale {
             let Some((id, what)) = said.split_once(' ').filter(|(id, _)| id.contains('#')) else { continue };
             let id = id.to_owned();
             if is_fault {
-                if is_deadly(what) {
+                if what == "is stopped" {
+                    stopped.insert(id, false);
+                } else if is_deadly(what) {
+                    match stopped.get_mut(&id).filter(|_| what != "gets signal 9" && what.starts_with("gets signal")) {
+                        // It meets that when it goes on.
+                        Some(waits) => *waits = true,
+                        None => drop(tale.struck.entry(id).or_insert(at)),
+                    }
+                }
+            } else if what == "goes on" {
+                if stopped.remove(&id) == Some(true) {
                     tale.struck.entry(id).or_insert(at);
                 }
             } else if what.starts_with("has started as process") {

@@ -47,6 +47,9 @@ fn i13_after_hours_of_chaos_the_cluster_is_whole_again_and_every_restart_is_one_
             sim.elapse(secs(60)).await;
             sim.eventually(secs(180), whole).await?;
             census.ask(&client, false).await;
+            // Or with this one: who is to be started again is, before the stop.
+            sim.elapse(secs(5)).await;
+            sim.eventually(secs(180), whole).await?;
             cluster.shutdown().await?;
             let counts = census.check();
             assert_eq!(
