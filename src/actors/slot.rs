@@ -1,7 +1,7 @@
 //! The actor of a slot: it outlives the processes that follow each other there, holds what waits for them, and hears of
 //! their ends. It decides nothing and waits for nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -31,7 +31,8 @@ pub(crate) struct SlotState {
     arguments: SlotArguments,
     routes: Arc<Routes>,
     queue: SlotQueue,
-    processes: HashMap<MemberId, Process>,
+    /// In order, so that what all of them are told goes out in the same order in every run.
+    processes: BTreeMap<MemberId, Process>,
     /// Who an actor stands for: supervision events name the actor.
     who: HashMap<ActorId, MemberId>,
     /// Whoever was started last, as long as it has not been replaced.

@@ -26,6 +26,9 @@ pub(crate) trait Weather: Send {
 
     /// How long what is written now takes to arrive.
     fn delay(&mut self) -> Option<Duration>;
+
+    /// These bytes have been written, as they were sent.
+    fn carries(&mut self, _bytes: &[u8]) {}
 }
 
 /// The handle on a pipe for those who break it.
@@ -186,6 +189,7 @@ impl State {
             return Poll::Ready(Ok(0));
         }
         let taken = self.weather.portion(offered).clamp(1, offered);
+        self.weather.carries(&bytes[..taken]);
         let mut piece = BytesMut::from(&bytes[..taken]);
         if let Some((spoil, told)) = self.spoil.take() {
             match spoil {

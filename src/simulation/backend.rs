@@ -16,7 +16,7 @@ use tokio::task::LocalSet;
 
 use super::fault::Omen;
 use super::process::{Process, Reins, Simulated};
-use super::weather::Breeze;
+use super::weather::{Breeze, Carrier};
 use super::world::{MASTER_PID, World};
 use crate::identity::Role;
 use crate::loopback::{PipeReader, PipeWriter, pipe};
@@ -139,8 +139,9 @@ fn foretold(world: &World, spec: &SpawnSpec) -> Result<Start, SpawnError> {
 /// Begins a process, and returns the master's end of it.
 fn begin(world: &Arc<World>, program: Arc<Program>, spec: SpawnSpec, start: Start) -> Spawned {
     let id = spec.member;
-    let (member_reader, master_writer, to_member) = pipe(Breeze::of(world.dice(0x70)));
-    let (master_reader, member_writer, from_member) = pipe(Breeze::of(world.dice(0xf0)));
+    let breeze = |purpose| Breeze::of(world.dice(purpose), Carrier::Link, &world.traffic);
+    let (member_reader, master_writer, to_member) = pipe(breeze(0x70));
+    let (master_reader, member_writer, from_member) = pipe(breeze(0xf0));
     let (ended, exit) = oneshot::channel();
     world.linked(id, to_member.clone(), from_member.clone());
     let process = Process::new(id, world, (to_member, from_member), ended);

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::weather::Breeze;
+use super::weather::{Breeze, Carrier};
 use super::world::World;
 use crate::loopback::{Duplex, Port};
 
@@ -58,7 +58,8 @@ impl Client {
         let port = self.port()?;
         std::future::poll_fn(|cx| port.poll_room(cx)).await.map_err(|_| ClientError::Refused)?;
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, self.world.next_caller()));
-        let (near, far) = Duplex::pair(|| Breeze::of(self.world.dice(0xc11e)));
+        let (near, far) =
+            Duplex::pair(|| Breeze::of(self.world.dice(0xc11e), Carrier::Connection, &self.world.traffic));
         port.arrive((far, peer)).map_err(|_| ClientError::Refused)?;
         Ok(Connection(near))
     }

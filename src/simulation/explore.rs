@@ -46,7 +46,7 @@ pub struct Explored {
     pub faults: u64,
     /// How many faults were injected without one.
     pub idle_faults: u64,
-    /// A number that depends on every line of every trace.
+    /// A number that depends on every line of every trace, and on what was sent over links.
     pub trace_hash: u64,
 }
 
@@ -61,8 +61,9 @@ const ATTEMPTS: usize = 100;
 
 /// Runs a test once for each seed, each time in a world of its own. With `HATCHERY_SEED` set, for that one only.
 ///
-/// Every 20th seed is run twice, and has to have the same trace both times; of up to 20, every one. The seeds are spread
-/// over as many threads as there are cores.
+/// Every 20th seed is run twice, and has to be the same both times: its trace, how much time passed, what went over links,
+/// how many bytes went over connections and in which portions, how often dice were asked for and members polled. Of up to 20
+/// seeds, every one is. The seeds are spread over as many threads as there are cores.
 ///
 /// # Panics
 /// When a seed fails: its test returns an error or panics, something that must always hold does not, a process is left,
@@ -201,9 +202,9 @@ impl Explore {
         let twice = self.every > 0 && (self.seeds.len() <= FEW || at.is_multiple_of(self.every));
         if twice {
             let second = run(seed, self.bounds, Vec::new(), test)?;
-            if let Some((one, two)) = first.trace.difference(&second.trace) {
+            if let Some(difference) = first.difference(&second) {
                 let reason = format!(
-                    "two runs of it differ, and so does whatever it proves. The first line that does:\n  {one}\n  {two}\n\
+                    "two runs of it differ, and so does whatever it proves. {difference}\n\
                      Something in it depends on more than the seed: the order of a HashMap, the real clock, a thread, a \
                      real socket, a select! that is not biased"
                 );
@@ -267,7 +268,7 @@ impl Explored {
         self.starts += run.starts;
         self.faults += run.faults;
         self.idle_faults += run.idle_faults;
-        self.trace_hash = hash(self.trace_hash, &trace.to_le_bytes());
+        self.trace_hash = hash(hash(self.trace_hash, &trace.to_le_bytes()), &run.traffic.to_le_bytes());
     }
 }
 

@@ -36,6 +36,30 @@ pub struct Run {
     pub idle_faults: u64,
     /// How often a task of a member was polled.
     pub polls: u64,
+    /// How often dice were asked for.
+    pub(super) throws: u64,
+    /// The sum of all that went over links and connections.
+    pub(super) traffic: u64,
+}
+
+impl Run {
+    /// In what it differs from another of the same seed: the first line, or everything else that is not the same in both.
+    pub(super) fn difference(&self, other: &Run) -> Option<String> {
+        if let Some((one, two)) = self.trace.difference(&other.trace) {
+            return Some(format!("The first line that does:\n  {one}\n  {two}"));
+        }
+        // Nanoseconds are below what a trace shows.
+        let counts = [
+            ("the virtual time in nanoseconds", self.virtual_time.as_nanos(), other.virtual_time.as_nanos()),
+            ("the number of facts", self.facts.into(), other.facts.into()),
+            ("the sum of what was sent over links and connections", self.traffic.into(), other.traffic.into()),
+            ("how often dice were asked for", self.throws.into(), other.throws.into()),
+            ("how often members were polled", self.polls.into(), other.polls.into()),
+        ];
+        let differ = counts.iter().filter(|(_, one, two)| one != two);
+        let told: Vec<String> = differ.map(|(what, one, two)| format!("\n  {what}: {one}, then {two}")).collect();
+        (!told.is_empty()).then(|| format!("Every line is the same, and not{}", told.concat()))
+    }
 }
 
 /// A run that failed.
@@ -203,6 +227,8 @@ fn report(world: &World) -> Run {
         faults,
         idle_faults: injections.len() as u64 - faults,
         polls: world.polls(),
+        throws: world.throws(),
+        traffic: world.traffic.sum(),
     }
 }
 
@@ -219,5 +245,38 @@ fn text(panic: &(dyn Any + Send)) -> &str {
         (Some(text), _) => text,
         (None, Some(text)) => text,
         (None, None) => "without a text",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_differ_in_whatever_is_not_the_same_in_both_and_all_of_it_is_told() {
+        let run = || Run {
+            seed: 1,
+            trace: Trace::default(),
+            virtual_time: Duration::from_secs(1),
+            facts: 2,
+            starts: 3,
+            faults: 4,
+            idle_faults: 5,
+            polls: 6,
+            throws: 7,
+            traffic: 8,
+        };
+        let told = |other: Run| run().difference(&other).unwrap_or_default();
+        assert_eq!(told(run()), "");
+        assert!(
+            told(Run { virtual_time: Duration::from_nanos(9), ..run() }).contains("nanoseconds: 1000000000, then 9")
+        );
+        assert!(told(Run { facts: 9, ..run() }).contains("facts: 2, then 9"));
+        assert!(told(Run { traffic: 9, ..run() }).contains("connections: 8, then 9"));
+        let two = told(Run { polls: 9, throws: 10, ..run() });
+        assert!(
+            two.contains("members were polled: 6, then 9") && two.contains("dice were asked for: 7, then 10"),
+            "{two}"
+        );
     }
 }

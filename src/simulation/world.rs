@@ -13,6 +13,7 @@ use super::chaos::Stroke;
 use super::fault::{Injection, Omen};
 use super::process::Process;
 use super::trace::{Pen, Trace};
+use super::weather::Traffic;
 use crate::identity::{MemberId, Slot};
 use crate::loopback::{Pipe, Port};
 use crate::member::{Deed, Stage};
@@ -31,6 +32,8 @@ pub(super) struct World {
     /// Why everything has come to a halt.
     pub(super) halted: watch::Sender<Option<String>>,
     most_polls: u64,
+    /// All that goes over links and connections.
+    pub(super) traffic: Arc<Traffic>,
     /// Chaos leaves these out.
     pub(super) omitted: Vec<Stroke>,
     state: Mutex<State>,
@@ -133,6 +136,7 @@ impl World {
             pen: Pen::default(),
             jobs,
             most_polls,
+            traffic: Arc::default(),
             halted: watch::Sender::new(None),
             omitted,
             state: Mutex::default(),
@@ -223,6 +227,11 @@ impl World {
 
     pub(super) fn polls(&self) -> u64 {
         self.state().polls.count
+    }
+
+    /// How often dice were asked for.
+    pub(super) fn throws(&self) -> u64 {
+        self.state().throws
     }
 
     pub(super) fn spawned(&self) -> u32 {

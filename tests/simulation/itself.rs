@@ -22,6 +22,24 @@ fn what_depends_on_more_than_the_seed_is_found_by_running_it_twice() {
 }
 
 #[test]
+fn what_changes_only_messages_is_found_as_well() {
+    let runs = AtomicU64::new(0);
+    let failure = Explore::new(5..6).threads(1).try_run(|sim| {
+        let run = runs.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let cluster = sim.start(web(1)).await?;
+            cluster.ready().await?;
+            cluster.messenger().to_agent("run", &run).await?;
+            sim.elapse(secs(1)).await;
+            cluster.shutdown().await?;
+            sim.check_quiescent()
+        }
+    });
+    let reason = failure.expect_err("its messages differ").reason;
+    assert!(reason.contains("Every line is the same, and not\n  the sum of what was sent over links"), "{reason}");
+}
+
+#[test]
 fn a_failure_names_its_seed_and_the_faults_that_it_needs() {
     let failure = Explore::new(3..4).threads(1).try_run(|sim| async move {
         let cluster = sim.start(web(2)).await?;
