@@ -50,7 +50,8 @@
 //! # What it cannot show
 //!
 //! Threads (`spawn_blocking` included), real sockets and files, the calendar, the order of a `HashMap`, a `select!`
-//! without `biased`: all these are outside of the seed. A loop that never awaits stops the whole world.
+//! without `biased`: all these are outside of the seed. A loop that never awaits stops the whole world: a watchdog ends the
+//! process then, and tells the seed ([`Explore::standstill_limit`]).
 
 mod backend;
 mod chaos;
@@ -67,6 +68,7 @@ mod rumour;
 mod run;
 mod signals;
 mod trace;
+mod watchdog;
 mod weather;
 mod world;
 

@@ -109,9 +109,20 @@ impl Explore {
     }
 
     /// A run in which members are polled more often has failed. Default 1,000,000,000. Polls in a row without any time
-    /// passing are limited to a million, those of members and those of the test itself.
+    /// passing are limited to a million, those of members and those of the test itself. Those of tasks and actors that
+    /// belong to neither are not counted: for them there is [`standstill_limit`](Explore::standstill_limit).
     pub fn step_limit(mut self, polls: u64) -> Explore {
         self.bounds.polls = polls;
+        self
+    }
+
+    /// A run whose virtual time has not moved for this long, by the clock on the wall, has failed: a task yields for ever, an
+    /// actor writes to itself, or some code blocks. Default 60 s; more for whoever stops a world in a debugger.
+    ///
+    /// What awaits now and then is dropped, and the failure is told like any other. What never does can be ended by nobody:
+    /// after twice this time the seed and what happened last are written to stderr, and the process is aborted.
+    pub fn standstill_limit(mut self, limit: Duration) -> Explore {
+        self.bounds.standstill = limit;
         self
     }
 
@@ -274,7 +285,11 @@ impl Explored {
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { virtual_time: Duration::from_secs(30 * 24 * 60 * 60), polls: 1_000_000_000 }
+        Bounds {
+            virtual_time: Duration::from_secs(30 * 24 * 60 * 60),
+            polls: 1_000_000_000,
+            standstill: Duration::from_secs(60),
+        }
     }
 }
 

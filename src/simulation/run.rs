@@ -13,6 +13,7 @@ use tokio::task::LocalSet;
 use super::Simulation;
 use super::chaos::Stroke;
 use super::trace::Trace;
+use super::watchdog::Watchdog;
 use super::world::{Job, World};
 use crate::error::{BoxError, chain};
 
@@ -113,6 +114,8 @@ impl std::error::Error for Failure {}
 pub(super) struct Bounds {
     pub(super) virtual_time: Duration,
     pub(super) polls: u64,
+    /// Of the wall's time, while no virtual time passes.
+    pub(super) standstill: Duration,
 }
 
 /// Runs one world. `omitted`: the faults of chaos that are left out.
@@ -131,6 +134,10 @@ where
     let entered = runtime.enter();
     let (jobs, inbox) = mpsc::unbounded_channel();
     let world = World::new(seed, omitted, jobs, bounds.polls);
+    let watchdog = match Watchdog::watch(world.clone(), runtime.handle().clone(), bounds.standstill) {
+        Ok(watchdog) => watchdog,
+        Err(error) => return Err(failure(seed, format!("no thread to watch it: {error}"), None)),
+    };
     let local = LocalSet::new();
     let ended = catch_unwind(AssertUnwindSafe(|| local.block_on(&runtime, drive(&world, bounds, inbox, test))));
     let reason = match ended {
@@ -146,6 +153,8 @@ where
     world.halt("the simulation is over".to_owned());
     drop(local);
     drop(entered);
+    drop(runtime);
+    drop(watchdog);
     result
 }
 
@@ -232,7 +241,7 @@ fn report(world: &World) -> Run {
     }
 }
 
-fn failure(seed: u64, reason: String, world: Option<&Arc<World>>) -> Failure {
+pub(super) fn failure(seed: u64, reason: String, world: Option<&Arc<World>>) -> Failure {
     let trace = world.map(|world| world.trace()).unwrap_or_default();
     let injected = world.map(|world| world.state().chaos.clone()).unwrap_or_default();
     let chaos = injected.iter().map(|(stroke, _)| *stroke).collect();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hatchery::simulation::{Chaos, ChaosHandle, Explore, Fault, Simulation};
 use hatchery::{Context, Hatchery, Role, Slot};
 
-use crate::{agent, secs, web};
+use crate::{agent, ms, secs, web};
 
 #[test]
 fn what_depends_on_more_than_the_seed_is_found_by_running_it_twice() {
@@ -152,6 +152,49 @@ fn a_test_that_spins_is_ended_and_told_that_it_does() {
     });
     let reason = spins.expect_err("no time passes").reason;
     assert!(reason.contains("the test itself is polled again and again"), "{reason}");
+}
+
+#[test]
+fn a_bare_task_that_yields_for_ever_is_ended_by_the_clock_on_the_wall() {
+    let stands = Explore::new(7..8).standstill_limit(ms(400)).try_run(|sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        tokio::spawn(async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        });
+        sim.elapse(secs(1)).await;
+        Ok::<_, hatchery::BoxError>(())
+    });
+    let failure = stands.expect_err("no time passes");
+    assert!(failure.reason.contains("has not moved for 400ms of the wall's"), "{failure}");
+    assert!(
+        failure.to_string().contains("HATCHERY_SEED=7") && failure.to_string().contains("cluster ready"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_loop_that_never_awaits_ends_the_process_and_tells_its_seed() {
+    const WITHIN: &str = "HATCHERY_TEST_NEVER_AWAITS";
+    if std::env::var_os(WITHIN).is_some() {
+        let _ = Explore::new(7..8).standstill_limit(ms(200)).try_run(|sim| async move {
+            sim.note("about to block");
+            loop {
+                std::hint::spin_loop();
+            }
+            #[allow(unreachable_code, reason = "the type of a test")]
+            Ok::<_, hatchery::BoxError>(())
+        });
+        return;
+    }
+    // It takes its process with it.
+    let mut test = std::process::Command::new(std::env::current_exe().expect("it has a path"));
+    test.args(["--exact", "itself::a_loop_that_never_awaits_ends_the_process_and_tells_its_seed"]).env(WITHIN, "1");
+    let ended = test.output().expect("it can be started");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && told.contains("HATCHERY_SEED=7") && told.contains("about to block"), "{told}");
 }
 
 #[test]
