@@ -45,7 +45,9 @@
 //! stop does not freeze their timers, and a panic of theirs ends them alone: ractor has started them). A kill drops these
 //! and closes its link and its connections as the kernel does: what was written arrives. A stop freezes them; a panic in one
 //! of them is an exception of that member. A bare `tokio::spawn` is outside: what such a task does after the end of its
-//! process nobody hears, and [`Simulation::ghosts`] tells. No panic hook is set.
+//! process nobody hears, and [`Simulation::ghosts`] tells. No panic hook is set: a panic of such a task is known by what it
+//! drops, and fails the run if that is something of a member's ([`Context`](crate::Context), [`Messenger`](crate::Messenger),
+//! [`Listener`](crate::Listener)). If it holds nothing of the kind, only its `JoinHandle` knows.
 //!
 //! # What it cannot show
 //!

@@ -67,7 +67,8 @@ const ATTEMPTS: usize = 100;
 ///
 /// # Panics
 /// When a seed fails: its test returns an error or panics, something that must always hold does not, a process is left,
-/// a panic belongs to nobody, a world does not end. The panic says which seed, how to see it again, without which faults
+/// a panic belongs to nobody (one of a bare task: known by what it drops, so only if it holds a `Context`, a `Messenger` or a
+/// `Listener` of a member), a world does not end. The panic says which seed, how to see it again, without which faults
 /// of chaos it would not have failed, and what happened last. And when `HATCHERY_SEED` is no number.
 pub fn explore<F, Fut, E>(seeds: impl IntoIterator<Item = u64>, test: F) -> Explored
 where
