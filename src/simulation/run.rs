@@ -261,3 +261,36 @@ fn text(panic: &(dyn Any + Send)) -> &str {
         (None, None) => "without a text",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_differ_in_whatever_is_not_the_same_in_both_and_all_of_it_is_told() {
+        let run = || Run {
+            seed: 1,
+            trace: Trace::default(),
+            virtual_time: Duration::from_secs(1),
+            facts: 2,
+            starts: 3,
+            faults: 4,
+            idle_faults: 5,
+            polls: 6,
+            throws: 7,
+            traffic: 8,
+        };
+        let told = |other: Run| run().difference(&other).unwrap_or_default();
+        assert_eq!(told(run()), "");
+        assert!(
+            told(Run { virtual_time: Duration::from_nanos(9), ..run() }).contains("nanoseconds: 1000000000, then 9")
+        );
+        assert!(told(Run { facts: 9, ..run() }).contains("facts: 2, then 9"));
+        assert!(told(Run { traffic: 9, ..run() }).contains("connections: 8, then 9"));
+        let two = told(Run { polls: 9, throws: 10, ..run() });
+        assert!(
+            two.contains("members were polled: 6, then 9") && two.contains("dice were asked for: 7, then 10"),
+            "{two}"
+        );
+    }
+}

@@ -229,6 +229,28 @@ fn a_restart_has_no_gap_a_stopped_slot_stays_empty_and_a_role_of_none_answers_ag
 }
 
 #[test]
+fn who_drains_and_who_serves_in_a_slot_hear_of_growth_in_the_same_order_in_every_run() {
+    explore(seeds(), |sim| async move {
+        let cluster = sim.start(web(1)).await?;
+        cluster.ready().await?;
+        let client = sim.client("http");
+        let (slow, grown) = tokio::join!(biased; client.get("/slow"), async {
+            sim.elapse(ms(500)).await;
+            assert_eq!(cluster.restart(Slot::worker(0)).await, Conclusion::Done);
+            // The old one has a connection to finish. What both are told shows its order where a write is cut short.
+            for count in 2..=12 {
+                assert_eq!(cluster.scale(Role::WORKER, count).await, Conclusion::Done);
+            }
+            sim.now()
+        });
+        assert_eq!(slow?.text(), "done");
+        assert!(grown < secs(3), "it had left before, after {grown:?}");
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
+
+#[test]
 fn chaos_strikes_the_slots_that_there_are_when_it_begins() {
     explore(seeds(), |sim| async move {
         let cluster = sim.start(web(1)).await?;
