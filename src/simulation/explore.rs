@@ -62,8 +62,8 @@ const ATTEMPTS: usize = 100;
 /// Runs a test once for each seed, each time in a world of its own. With `HATCHERY_SEED` set, for that one only.
 ///
 /// Every 20th seed is run twice, and has to be the same both times: its trace, how much time passed, what went over links,
-/// how many bytes went over connections and in which portions, how often dice were thrown and members polled. Of up to 20
-/// seeds, every one is. The seeds are spread over as many threads as there are cores.
+/// how many bytes went over connections and in which portions, how often dice were asked for and members polled. Of up to
+/// 20 seeds, every one is. The seeds are spread over as many threads as there are cores.
 ///
 /// # Panics
 /// When a seed fails: its test returns an error or panics, something that must always hold does not, a process is left,
