@@ -265,7 +265,7 @@ impl Tale {
             let id = id.to_owned();
             if is_fault {
                 if what == "is stopped" {
-                    stopped.insert(id, false);
+                    stopped.entry(id).or_insert(false);
                 } else if is_deadly(what) {
                     match stopped.get_mut(&id).filter(|_| what != "gets signal 9" && what.starts_with("gets signal")) {
                         // It meets that when it goes on.
