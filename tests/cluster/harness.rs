@@ -329,7 +329,7 @@ impl Cluster {
     #[track_caller]
     pub fn until_status(&self, what: &str, is_it: impl Fn(&[Member]) -> bool) -> Vec<Member> {
         until(what, || {
-            let response = http::get(self.port(), "/status").ok()?;
+            let response = http::get_soon(self.port(), "/status").ok()?;
             let body: serde_json::Value = serde_json::from_str(&response.body).ok()?;
             let members: Vec<_> = body["members"].as_array()?.iter().map(Member::read).collect();
             is_it(&members).then_some(members)

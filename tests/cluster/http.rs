@@ -33,8 +33,13 @@ pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     pub fn open(port: u16) -> io::Result<Connection> {
+        Connection::patient(port, Duration::from_secs(20))
+    }
+
+    /// One that waits so long for an answer.
+    fn patient(port: u16, patience: Duration) -> io::Result<Connection> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_read_timeout(Some(patience))?;
         stream.set_nodelay(true)?;
         Ok(Connection(BufReader::new(stream)))
     }
@@ -101,4 +106,9 @@ impl Connection {
 /// Asks once, on a connection of its own.
 pub fn get(port: u16, path: &str) -> io::Result<Response> {
     Connection::open(port)?.get(path)
+}
+
+/// One that gives up after a second: whoever accepted it may have become stuck since.
+pub fn get_soon(port: u16, path: &str) -> io::Result<Response> {
+    Connection::patient(port, Duration::from_secs(1))?.get(path)
 }
