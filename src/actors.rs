@@ -2,7 +2,7 @@
 //! process is an actor, and the death of a process is the end of its actor.
 //!
 //! ```text
-//!  Master          the core, its one timer, the board of who is who
+//!  Master          the core, its one timer, the board of who is who; handles look at core and board without asking it
 //!   ├─ DeskActor   the master's own place among the members, for a program that embeds it
 //!   └─ SlotActor   one per slot, outlives its processes: what waits for them
 //!       └─ ProcessActor   one per process: its link, its orders, its pulse, its end

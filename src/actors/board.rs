@@ -10,7 +10,7 @@ use super::observe::Beat;
 use super::routes::{Prospect, Routes};
 use crate::identity::{Incarnation, MemberId, Slot};
 use crate::roster::{MemberState, MemberStatus, Roster};
-use crate::supervision::{Cause, Moment, Record, Seat, Supervisor};
+use crate::supervision::{Moment, Record, Seat, Supervisor};
 use crate::transport::roster_frame;
 
 /// What is known of every slot and its processes.
@@ -109,7 +109,7 @@ impl Board {
 
     /// The end of a process is in the record of what follows from it.
     pub(crate) fn record(&mut self, record: &Record) {
-        if matches!(record.cause, Cause::Exception(_) | Cause::Unresponsive(_) | Cause::NobodyReady(_)) {
+        if record.cause.exit().is_none() {
             return;
         }
         let id = record.member;

@@ -31,8 +31,8 @@ use super::world::World;
 use crate::actors::{Beat, Observe};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 use crate::supervision::{
-    Action, Cause, Decision, Directive, Event, Moment, OneForOne, Operation, OperationId, Plan, Record, Scope,
-    Supervisor, Verdict,
+    Action, Decision, Directive, Event, Moment, OneForOne, Operation, OperationId, Plan, Record, Scope, Supervisor,
+    Verdict,
 };
 
 /// The witness.
@@ -289,20 +289,11 @@ impl Books {
 
     fn recorded(&mut self, now: Moment, record: &Record, wrong: &mut Vec<String>) {
         let id = record.member;
-        let alive = match record.cause {
-            Cause::Exception(_) | Cause::Unresponsive(_) | Cause::NobodyReady(_) => true,
-            Cause::Exited(_)
-            | Cause::Left(_)
-            | Cause::Overdue(..)
-            | Cause::Hurried(_)
-            | Cause::Displaced(_)
-            | Cause::BootFailed(_)
-            | Cause::LinkLost(..) => {
-                self.exits.entry(id).or_default().1 += 1;
-                self.step.touched.insert(id);
-                false
-            }
-        };
+        let alive = record.cause.exit().is_none();
+        if !alive {
+            self.exits.entry(id).or_default().1 += 1;
+            self.step.touched.insert(id);
+        }
         match &record.decision {
             Decision::GiveUp | Decision::StartFailed => {
                 self.gave_up = true;
@@ -316,11 +307,6 @@ impl Books {
                         self.stops(now);
                     }
                     Directive::Shutdown => self.stops(now),
-                    // A start of which one is not to come is none.
-                    Directive::Park { .. } | Directive::Remove if !self.announced => {
-                        self.gave_up = true;
-                        self.stops(now);
-                    }
                     Directive::Restart { scope: scope @ (Scope::Rest | Scope::Role | Scope::All), .. } => {
                         self.group.begin(id, *scope, self.alive.keys(), &self.off);
                     }

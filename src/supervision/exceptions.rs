@@ -101,15 +101,16 @@ impl Supervisor {
         now: Moment,
         out: &mut Actions,
     ) {
-        // A group that has to begin again before all have been ready once has not started.
+        // A group that has to begin again before all have been ready once has not started, and who has no successor for now
+        // would be waited for in vain.
         let is_false_start = self.phase.is_booting()
             && match directive {
-                Directive::Restart { scope: Scope::Rest | Scope::Role | Scope::All, .. } => true,
+                Directive::Restart { scope: Scope::Rest | Scope::Role | Scope::All, .. }
+                | Directive::Park { .. }
+                | Directive::Remove => true,
                 Directive::Restart { scope: Scope::One, .. }
                 | Directive::Ignore
                 | Directive::Replace { .. }
-                | Directive::Park { .. }
-                | Directive::Remove
                 | Directive::Shutdown
                 | Directive::Escalate(_) => false,
             };
@@ -136,7 +137,7 @@ impl Supervisor {
             | Cause::Unresponsive(_)
             | Cause::NobodyReady(_) => false,
         };
-        out.record(id, cause.clone(), decision);
+        out.record(id, cause, decision);
         let patience = self.roles[at.0].plan.stop_timeout;
         match directive {
             Directive::Ignore if waits_for_a_word => out.push(Action::Stay(id)),
@@ -164,9 +165,6 @@ impl Supervisor {
             Directive::Shutdown => self.begin_stop(Verdict::Completed(id), now, out),
             Directive::Escalate(reason) => self.begin_stop(Verdict::GaveUp(reason), now, out),
         }
-        if self.phase.is_booting() && !self.may_become_ready(at) {
-            self.begin_stop(Verdict::StartFailed(id, cause), now, out);
-        }
     }
 
     /// Moves the member out of its seat: it drains beside it. One that was draining there already has had its time.
@@ -180,19 +178,5 @@ impl Supervisor {
         // One more process, for the moment: the seat is about to be another's.
         self.change(at, now, |place| place.outgoing.push(Departure::asked(id.incarnation(), drain, now)));
         out.push(Action::Drain(id, drain));
-    }
-
-    /// Whether the seat is, or leads to, a ready one: a start that waits for one that does not would wait for ever.
-    fn may_become_ready(&self, at: At) -> bool {
-        match self.roles[at.0].places[at.1].seat {
-            Seat::Starting { .. } | Seat::Ready { .. } | Seat::Waiting { .. } => true,
-            Seat::Leaving { errand: Errand::Restart(_), .. } => true,
-            Seat::Leaving { .. }
-            | Seat::Unstarted
-            | Seat::Parked { .. }
-            | Seat::Vacant
-            | Seat::Stopped
-            | Seat::Closed => false,
-        }
     }
 }

@@ -11,7 +11,8 @@ use super::view::View;
 /// When, and whether at all, is what `inner` says.
 ///
 /// For all roles it is what OTP calls so. For the agent alone it means that the workers are replaced, in order, when the
-/// agent dies, and that the death of a worker is its own:
+/// agent dies, and that the death of a worker is its own. The agent's successor is started when the workers have gone: a
+/// request that waits for an answer of the agent is cut off at the `stop_timeout` of its worker.
 ///
 /// ```
 /// use hatchery::Hatchery;

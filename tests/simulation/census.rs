@@ -27,9 +27,9 @@ struct Books {
     /// Who has a request, by its number.
     begun: BTreeMap<u64, MemberId>,
     answered: u64,
-    unanswered: u64,
+    unanswered: Vec<Asked>,
     refused: u64,
-    lost: Vec<Lost>,
+    lost: Vec<Asked>,
     asked: u64,
 }
 
@@ -45,8 +45,8 @@ struct Life {
     ended: Option<Duration>,
 }
 
-/// A request whose connection broke: from when to when somebody waited for an answer.
-struct Lost {
+/// A request that had no answer: from when to when somebody waited for one.
+struct Asked {
     number: u64,
     from: Duration,
     to: Duration,
@@ -77,6 +77,9 @@ pub(crate) struct Counts {
 
 /// An end of a process may be seen so much later by those who were connected to it.
 const SLACK: Duration = Duration::from_millis(10);
+
+/// No fault of chaos has a process stand still for longer than 20 s.
+const STILL: Duration = Duration::from_secs(21);
 
 impl Census {
     pub(crate) fn of(sim: &Simulation) -> Census {
@@ -146,13 +149,14 @@ impl Census {
         let what = if thrown { "throw" } else { "count" };
         let reply = client.get(&format!("/{what}/{number}")).await;
         let (to, mut books) = (self.sim.now(), self.books());
+        let asked = Asked { number, from, to, thrown };
         match reply {
             Ok(reply) => {
                 assert!(reply.is_success() && !thrown, "{reply:?}");
                 books.answered += 1;
             }
-            Err(ClientError::Http(_)) => books.lost.push(Lost { number, from, to, thrown }),
-            Err(ClientError::TimedOut(_)) => books.unanswered += 1,
+            Err(ClientError::Http(_)) => books.lost.push(asked),
+            Err(ClientError::TimedOut(_)) => books.unanswered.push(asked),
             Err(ClientError::Refused) => books.refused += 1,
             Err(error) => panic!("request {number}: {error}"),
         }
@@ -181,10 +185,11 @@ impl Census {
             told += u64::from(of_it);
         }
         let named: BTreeSet<String> = books.lives.keys().map(ToString::to_string).collect();
-        for id in &tale.ready {
+        for id in tale.ready.keys() {
             assert!(named.contains(id), "{id} is ready, and was never begun");
         }
         books.lost.iter().for_each(|lost| books.account_for(lost, &tale));
+        books.unanswered.iter().for_each(|asked| books.excuse(asked, &tale));
         let (boots, started) = (books.lives.len() as u64, tale.started.len() as u64);
         Counts {
             boots,
@@ -195,15 +200,15 @@ impl Census {
             told,
             answered: books.answered,
             lost: books.lost.iter().filter(|lost| !lost.thrown).count() as u64,
-            unanswered: books.unanswered,
+            unanswered: books.unanswered.len() as u64,
         }
     }
 }
 
 impl Books {
     /// I10: what was lost was in the hands of somebody who was ended by force meanwhile.
-    fn account_for(&self, lost: &Lost, tale: &Tale) {
-        let Lost { number, from, to, thrown } = *lost;
+    fn account_for(&self, lost: &Asked, tale: &Tale) {
+        let Asked { number, from, to, thrown } = *lost;
         let is_ended_by_force = |id: MemberId| {
             let ended = self.lives.get(&id).and_then(|life| life.ended);
             ended.is_some_and(|at| (from..=to + SLACK).contains(&at) && tale.is_forced(id, at))
@@ -218,6 +223,15 @@ impl Books {
                 assert!(ended, "request {number} is lost by nobody, {from:?} to {to:?}");
             }
         }
+    }
+
+    /// Nobody had it, and nobody was there who could have: an operator had wanted no worker.
+    fn excuse(&self, asked: &Asked, tale: &Tale) {
+        let Asked { number, from, to, .. } = *asked;
+        assert_eq!(self.begun.get(&number), None, "request {number} is not answered, {from:?} to {to:?}");
+        let workers = self.lives.keys().filter(|id| id.role() == Role::WORKER);
+        let served: Vec<_> = workers.filter(|id| tale.serves(**id, from, to.saturating_sub(STILL))).collect();
+        assert!(served.is_empty(), "nobody has request {number}, {from:?} to {to:?}, and {served:?} could have");
     }
 }
 
@@ -239,7 +253,9 @@ impl Counts {
 #[derive(Default)]
 struct Tale {
     started: BTreeSet<String>,
-    ready: BTreeSet<String>,
+    ready: BTreeMap<String, Duration>,
+    /// When something happened to it, or it was told something, after which it does not accept.
+    shut: BTreeMap<String, Duration>,
     /// When a fault ended it.
     struck: BTreeMap<String, Duration>,
     /// When the master killed it.
@@ -263,6 +279,9 @@ impl Tale {
             };
             let Some((id, what)) = said.split_once(' ').filter(|(id, _)| id.contains('#')) else { continue };
             let id = id.to_owned();
+            if !is_fault && SHUTS.iter().any(|word| what.starts_with(word)) {
+                tale.shut.entry(id.clone()).or_insert(at);
+            }
             if is_fault {
                 if what == "is stopped" {
                     stopped.entry(id).or_insert(false);
@@ -280,7 +299,7 @@ impl Tale {
             } else if what.starts_with("has started as process") {
                 assert!(tale.started.insert(id), "started twice: {said}");
             } else if what == "is ready" {
-                tale.ready.insert(id);
+                tale.ready.entry(id).or_insert(at);
             } else if what == "is killed" {
                 tale.killed.entry(id).or_insert(at);
             } else if what.starts_with("exited with code 110")
@@ -294,6 +313,12 @@ impl Tale {
         tale
     }
 
+    /// Whether it accepted what came at any moment of these.
+    fn serves(&self, id: MemberId, from: Duration, to: Duration) -> bool {
+        let id = id.to_string();
+        self.ready.get(&id).is_some_and(|ready| *ready < to) && self.shut.get(&id).is_none_or(|shut| *shut > from)
+    }
+
     /// Whether somebody ended it at this moment, whatever it was about.
     fn is_forced(&self, id: MemberId, at: Duration) -> bool {
         let id = id.to_string();
@@ -302,6 +327,10 @@ impl Tale {
         struck || killed || self.given_up.contains(&id)
     }
 }
+
+/// With what begins what the trace says of one who does not accept any more.
+const SHUTS: [&str; 8] =
+    ["is to drain", "is to stop", "link lost", "panicked", "reported", "exited", "killed", "is killed"];
 
 /// Whether a fault ends its process, by what the trace says of it.
 fn is_deadly(fault: &str) -> bool {

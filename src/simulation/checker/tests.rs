@@ -1,7 +1,7 @@
 //! That the witness says what is wrong, and nothing of what is right.
 
 use super::*;
-use crate::supervision::{Exit, LinkError, RolePlan};
+use crate::supervision::{Cause, Exit, LinkError, RolePlan};
 
 const AGENT: Slot = Slot::agent();
 const WORKERS: [Slot; 2] = [Slot::worker(0), Slot::worker(1)];

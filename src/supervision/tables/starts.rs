@@ -111,7 +111,7 @@ fn a_process_that_the_system_refuses_to_start_is_a_failed_start() {
 }
 
 #[test]
-fn a_start_does_not_wait_for_a_slot_that_its_strategy_put_aside() {
+fn a_start_fails_with_a_member_that_its_strategy_would_put_aside_and_the_record_says_so() {
     for directive in [Directive::Park { probe: None }, Directive::Remove] {
         let strategy = from_fn(move |_, _, _| directive.clone());
         let mut desk =
@@ -119,7 +119,14 @@ fn a_start_does_not_wait_for_a_slot_that_its_strategy_put_aside() {
         desk.tell(Event::Boot);
         desk.tell(Event::Ready(agent(1)));
         desk.tell(Event::Ready(worker(0, 1)));
-        desk.tell(Event::Exception(worker(0, 1), panic()));
+        assert_eq!(
+            desk.tell(Event::Exception(worker(0, 1), panic())),
+            [
+                "worker/0#1: panicked at src/main.rs:7:7: boom -> the start has failed",
+                "terminate worker/0#1 5s",
+                "terminate worker/1#1 5s",
+            ]
+        );
         desk.exit(worker(0, 1));
         desk.exit(worker(1, 1));
         let said = desk.exit(agent(1));

@@ -102,6 +102,10 @@ impl Model {
     /// What follows for one who is ready and alive.
     pub(super) fn follow_alive(&mut self, id: MemberId, cause: &str, served: Option<Duration>, fate: Fate) {
         let fate = self.count(id, served, fate);
+        // All can never have been ready.
+        if self.phase == Phase::Starting && matches!(fate, Fate::Park(_) | Fate::Remove) {
+            return self.start_failed(id, cause);
+        }
         let wish = self.slot(id.slot()).waiting_restart().filter(|_| matches!(fate, Fate::Park(_) | Fate::Remove));
         if let Some((operation, _)) = wish {
             self.say(format!("{id}: {cause} -> as {operation} asked"));
@@ -123,10 +127,6 @@ impl Model {
             Fate::Remove => {
                 self.see_out(id, patience);
                 self.vacate(id.slot(), Empty::Vacant);
-                // All can never have been ready.
-                if self.phase == Phase::Starting {
-                    self.begin_stop("start failed");
-                }
             }
             Fate::GiveUp => self.begin_stop("gave up"),
         }

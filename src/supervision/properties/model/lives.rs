@@ -123,7 +123,7 @@ impl Model {
         self.leftovers.push(id);
     }
 
-    fn start_failed(&mut self, id: MemberId, cause: &str) {
+    pub(super) fn start_failed(&mut self, id: MemberId, cause: &str) {
         self.say(format!("{id}: {cause} -> the start has failed"));
         self.begin_stop("start failed");
     }
