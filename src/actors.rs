@@ -4,6 +4,7 @@
 //! ```text
 //!  Master          the core, its one timer, the board of who is who; handles look at core and board without asking it
 //!   ├─ DeskActor   the master's own place among the members, for a program that embeds it
+//!   ├─ ShelfActor  what the master keeps: the last value of each topic, and who wants to know
 //!   └─ SlotActor   one per slot, outlives its processes: what waits for them
 //!       └─ ProcessActor   one per process: its link, its orders, its pulse, its end
 //! ```
@@ -28,6 +29,7 @@ mod perform;
 mod process;
 mod pulse;
 mod routes;
+mod shelf;
 mod slot;
 mod timer;
 

@@ -51,6 +51,9 @@ pub struct Hatchery {
     backlog: i32,
     orphan_grace: Duration,
     payload_limit: usize,
+    kept_value_limit: Option<usize>,
+    kept_limit: usize,
+    publishers: Option<Vec<String>>,
 }
 
 /// A role as it was declared.
@@ -84,6 +87,9 @@ impl Hatchery {
             backlog: BACKLOG,
             orphan_grace: Duration::from_secs(5),
             payload_limit: 1 << 20,
+            kept_value_limit: None,
+            kept_limit: 64 << 20,
+            publishers: None,
         }
     }
 
@@ -158,6 +164,27 @@ impl Hatchery {
     /// The longest payload of a message, in bytes. Default 1 MiB, at most 16 MiB. Every queue has room for one.
     pub fn payload_limit(mut self, bytes: usize) -> Hatchery {
         self.payload_limit = bytes;
+        self
+    }
+
+    /// The longest value that is [kept](crate::Messenger::publish), in bytes. Default: the [payload
+    /// limit](Hatchery::payload_limit), which is also the most.
+    pub fn kept_value_limit(mut self, bytes: usize) -> Hatchery {
+        self.kept_value_limit = Some(bytes);
+        self
+    }
+
+    /// How much is kept in all, in bytes: the values and the names of their topics, at least 128 bytes for each. What would be
+    /// over it is refused. Default 64 MiB.
+    pub fn kept_limit(mut self, bytes: usize) -> Hatchery {
+        self.kept_limit = bytes;
+        self
+    }
+
+    /// The roles whose members may [publish](crate::Messenger::publish) and retract. The program in which the master runs
+    /// always may. Default: everybody.
+    pub fn publishers(mut self, roles: impl IntoIterator<Item = impl AsRef<str>>) -> Hatchery {
+        self.publishers = Some(roles.into_iter().map(|role| role.as_ref().to_owned()).collect());
         self
     }
 

@@ -35,7 +35,7 @@
 //! | [`Context`] | what a member's code holds: ready, stopping, listener, messenger, members |
 //! | [`Listener`] | accepts on the shared port, and stops at once when it must |
 //! | `axum::serve` | axum on it, with a drain that loses nothing (feature `axum`, on by default) |
-//! | [`Messenger`] | typed messages and calls between members |
+//! | [`Messenger`] | typed messages and calls between members, and values that are kept for all of them |
 //! | [`supervision`] | what follows when something goes wrong: pure values, and a trait for your own |
 //! | [`contain`] | a scope whose panics are nobody's exception |
 //!
@@ -83,7 +83,9 @@ pub use error::{BoxError, Result};
 pub use hatchery::{EnterError, Hatchery, PlanError, RoleSettings, enter, per_core};
 pub use identity::{Incarnation, MemberId, Role, Slot};
 pub use listener::{Listener, ListenerError, LocalAddr, PeerAddr, Sharing, Stream, TokioListener};
-pub use messenger::{CallError, Message, Messenger, Reason, Recipient, Request, SendError, Target, Undelivered};
+pub use messenger::{
+    CallError, Message, Messenger, Reason, Recipient, Request, SendError, Subscription, Target, Undelivered, Update,
+};
 pub use process::{Address, Contained, contain, contain_future};
 pub use remote::{Protocol, ProxyMsg};
 pub use roster::{MemberState, MemberStatus, Roster};

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  link (reads) ──► dispatch ── one task per action ──► handlers
-//!       │      └──► calls, credit, undelivered           │
+//!       │      └──► calls, credit, topics, undelivered   │
 //!       └─ orders ─► Course ── Life (a table) ─► gate, exit code
 //!  panic hook, signals, watch thread ─┘
 //! ```
@@ -24,6 +24,7 @@ mod lookout;
 mod resident;
 mod shared;
 mod spawner;
+mod topics;
 mod undelivered;
 
 #[cfg(feature = "simulation")]
@@ -40,4 +41,5 @@ pub(crate) use live::{Vessel, live};
 pub(crate) use lookout::Lookout;
 pub(crate) use shared::Member;
 pub(crate) use spawner::Spawner;
+pub(crate) use topics::{Listening, News, Value};
 pub use undelivered::{Lost, Undelivered};

@@ -3,6 +3,8 @@
 //! All messages go by way of the master, which knows who is who and never looks inside. Between one sender and one slot
 //! they keep their order, whatever the verb. A message is delivered at most once; sent is not delivered: what is lost
 //! later comes back, see [`Messenger::undelivered`].
+//!
+//! What is published is no message: the master keeps it for those who come later, see [`Messenger::publish`].
 
 mod body;
 mod error;
@@ -10,6 +12,7 @@ mod handler;
 mod parcel;
 mod streams;
 mod target;
+mod topics;
 
 use std::fmt;
 use std::future::Future;
@@ -27,6 +30,7 @@ pub(crate) use handler::{Answer, Answerer};
 pub use handler::{Asynchronous, Ending, Handler, Message, Plain, Request};
 pub use streams::{Messages, UndeliveredMessages};
 pub use target::{Recipient, Target};
+pub use topics::{Subscription, Update};
 
 use crate::identity::{MemberId, Role, Slot};
 use crate::member::Member;

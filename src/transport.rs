@@ -25,6 +25,7 @@ mod reason;
 mod returns;
 mod run;
 mod session;
+mod shelf;
 mod slot_queue;
 #[cfg(test)]
 mod slot_queue_tests;
@@ -46,6 +47,7 @@ pub use reason::Reason;
 pub(crate) use returns::Effect;
 pub(crate) use run::Run;
 pub(crate) use session::{Said, Session};
+pub(crate) use shelf::{Shelf, ShelfRules};
 pub(crate) use slot_queue::SlotQueue;
 pub(crate) use welcome::{Welcome, WelcomeError, read_roster, roster_frame};
 

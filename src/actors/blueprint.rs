@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::heartbeat::Heartbeat;
 use crate::identity::{MemberId, Role};
 use crate::process::{Executable, Lent, SpawnSpec, settle};
-use crate::transport::{CodecError, Directory, Limits, Welcome};
+use crate::transport::{CodecError, Directory, Limits, ShelfRules, Welcome};
 
 /// What all processes have in common, and each role for itself.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Blueprint {
     pub(crate) cluster: Option<String>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) limits: Limits,
+    /// What may be kept, and who may publish it.
+    pub(crate) shelf: ShelfRules,
     pub(crate) orphan_grace: Duration,
     /// The sockets that are lent to every member, by name.
     pub(crate) listeners: Vec<(String, Lent)>,

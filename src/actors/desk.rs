@@ -112,6 +112,7 @@ impl DeskActor {
             SlotMsg::Deliver(run) => state.queue.arrive(run, clock::now(), &mut out),
             SlotMsg::Return(run, refund) => state.queue.take_back(run, refund, clock::now(), &mut out),
             SlotMsg::Credit { to, account, charge } => state.queue.credit(to, account, charge),
+            SlotMsg::Shelved(id, run) => state.queue.shelved(id, run, clock::now(), &mut out),
             SlotMsg::Ack(id, ack) => {
                 if let Err(error) = state.queue.ack(id, &ack, clock::now(), &mut out) {
                     state.violated(&error);

@@ -12,18 +12,19 @@ use super::blueprint::Blueprint;
 use super::core::SharedCore;
 use super::desk::{Desk, DeskActor, DeskArguments};
 use super::journal;
-use super::messages::{MasterMsg, SlotMsg};
+use super::messages::{MasterMsg, ShelfMsg, SlotMsg};
 use super::notice::SharedBoard;
 use super::observe::{Beat, Observe};
 use super::operations::Operations;
 use super::perform::perform;
 use super::routes::Routes;
+use super::shelf::{ShelfActor, ShelfArguments};
 use super::slot::{SlotActor, SlotArguments};
 use super::timer;
 use crate::identity::{MemberId, Role, Slot};
 use crate::process::ProcessBackend;
 use crate::supervision::{Action, Dice, Event, Moment, Outcome, Reason, Verdict};
-use crate::transport::Growth;
+use crate::transport::{Growth, window};
 
 pub(crate) struct Master;
 
@@ -99,8 +100,12 @@ impl Master {
             dice: Dice::seeded(seed ^ u64::from(Role::MASTER.rank()) << 32),
         };
         let (desk, _) = DeskActor::spawn_linked(None, DeskActor, arguments, myself.get_cell()).await?;
-        let routes = Arc::new(Routes::new(slots).with_desk(desk));
+        let blueprint = &foundry.blueprint;
+        let arguments = ShelfArguments { rules: blueprint.shelf.clone(), window: window(blueprint.limits) };
+        let (shelf, _) = ShelfActor::spawn_linked(None, ShelfActor, arguments, myself.get_cell()).await?;
+        let routes = Arc::new(Routes::new(slots).with_own(desk, shelf));
         routes.tell_all(|_| SlotMsg::Routes(routes.clone()));
+        routes.tell_shelf(ShelfMsg::Routes(routes.clone()));
         routes.tell(Slot::master(), SlotMsg::Routes(routes.clone()));
         let timer = watch::Sender::new(None);
         tokio::spawn(timer::ring(timer.subscribe(), myself.clone()));
@@ -171,9 +176,9 @@ impl Master {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(_, error) => {
-                state.fail(&format!("the actor of a slot failed: {error}"), &myself)
+                state.fail(&format!("an actor of the master failed: {error}"), &myself)
             }
-            SupervisionEvent::ActorTerminated(..) => state.fail("the actor of a slot stopped", &myself),
+            SupervisionEvent::ActorTerminated(..) => state.fail("an actor of the master stopped", &myself),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
         Ok(())

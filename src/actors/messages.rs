@@ -71,12 +71,26 @@ pub(crate) enum SlotMsg {
     Ack(MemberId, Ack),
     /// The news of who is who, for a member of this slot that watches.
     Roster(MemberId, Bytes),
+    /// Of what the master keeps, for a member of this slot.
+    Shelved(MemberId, Run),
     /// The actor of a process has ended: with its process, or by a fault of ours, which is told.
     Down(MemberId, Result<Exit, String>),
     /// The end of a process whose own actor is not there to tell of it.
     Unattended(MemberId, ExitRecord),
     /// To the master's own place: the program in which the master runs takes part, over this link.
     Occupy(DuplexStream),
+}
+
+/// To what the master keeps.
+pub(crate) enum ShelfMsg {
+    /// Where the others are. Once, before anything else.
+    Routes(Arc<Routes>),
+    /// A member has sent this.
+    Deliver(Run),
+    /// So much has been passed on to a member.
+    Fetched(MemberId, u32),
+    /// A member has ended, and all that it sent has come.
+    Gone(MemberId),
 }
 
 /// The way to a process.

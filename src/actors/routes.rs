@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ractor::ActorRef;
 
-use super::messages::SlotMsg;
+use super::messages::{ShelfMsg, SlotMsg};
 use crate::identity::{Role, Slot};
 use crate::supervision::Dice;
 use crate::transport::{Destination, Effect, Run};
@@ -18,6 +18,7 @@ pub(crate) struct Routes {
     slots: RwLock<BTreeMap<Slot, Place>>,
     /// The master's own place, which is no group's and no choice of the dice.
     desk: Option<ActorRef<SlotMsg>>,
+    shelf: Option<ActorRef<ShelfMsg>>,
     ready: RwLock<Ready>,
 }
 
@@ -74,12 +75,12 @@ impl Ready {
 impl Routes {
     pub(crate) fn new(slots: BTreeMap<Slot, ActorRef<SlotMsg>>) -> Routes {
         let slots = slots.into_iter().map(|(slot, actor)| (slot, Place::new(actor))).collect();
-        Routes { slots: RwLock::new(slots), desk: None, ready: RwLock::default() }
+        Routes { slots: RwLock::new(slots), desk: None, shelf: None, ready: RwLock::default() }
     }
 
-    /// The same with the master's own place.
-    pub(crate) fn with_desk(self, desk: ActorRef<SlotMsg>) -> Routes {
-        Routes { desk: Some(desk), ..self }
+    /// The same with what is the master's own: its place, and what it keeps.
+    pub(crate) fn with_own(self, desk: ActorRef<SlotMsg>, shelf: ActorRef<ShelfMsg>) -> Routes {
+        Routes { desk: Some(desk), shelf: Some(shelf), ..self }
     }
 
     fn slots(&self) -> RwLockReadGuard<'_, BTreeMap<Slot, Place>> {
@@ -118,6 +119,13 @@ impl Routes {
         };
         if let Some(actor) = actor {
             let _ = actor.cast(message);
+        }
+    }
+
+    /// Tells the actor of what the master keeps.
+    pub(crate) fn tell_shelf(&self, message: ShelfMsg) {
+        if let Some(shelf) = &self.shelf {
+            let _ = shelf.cast(message);
         }
     }
 
@@ -169,6 +177,7 @@ impl Routes {
             Destination::Slot(slot) => self.tell(slot, SlotMsg::Deliver(run)),
             Destination::Role(role) => self.deliver_to_all(&run, |slot| slot.role() == role),
             Destination::All => self.deliver_to_all(&run, |_| true),
+            Destination::Shelf => self.tell_shelf(ShelfMsg::Deliver(run)),
         }
     }
 
@@ -178,7 +187,7 @@ impl Routes {
         }
     }
 
-    /// Tells others what the queue of one slot wants them to know.
+    /// Tells others what the queue of one slot, or the shelf, wants them to know.
     pub(crate) fn carry_out(&self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -186,6 +195,8 @@ impl Routes {
                     self.tell(to.slot(), SlotMsg::Credit { to, account, charge });
                 }
                 Effect::Return { to, run, refund } => self.tell(to.slot(), SlotMsg::Return(run, refund)),
+                Effect::Shelved { to, run } => self.tell(to.slot(), SlotMsg::Shelved(to, run)),
+                Effect::Fetched { by, charge } => self.tell_shelf(ShelfMsg::Fetched(by, charge)),
             }
         }
     }

@@ -8,7 +8,7 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::blueprint::Blueprint;
 use super::facts;
-use super::messages::{MasterMsg, ProcessDown, ProcessMsg, SlotMsg};
+use super::messages::{MasterMsg, ProcessDown, ProcessMsg, ShelfMsg, SlotMsg};
 use super::process::{Nest, ProcessActor, ProcessState};
 use super::routes::Routes;
 use crate::identity::{MemberId, Slot};
@@ -90,7 +90,7 @@ impl SlotActor {
             SlotMsg::Kill(id) => state.order(id, ProcessMsg::Kill),
             SlotMsg::Abandon(id) => {
                 // Its actor lives on until the process goes after all.
-                state.queue.gone(id, &mut out);
+                state.leave(id, &mut out);
             }
             SlotMsg::Park => state.queue.shut(Reason::Parked, &mut out),
             SlotMsg::Vacate => state.queue.shut(Reason::Gone, &mut out),
@@ -102,6 +102,7 @@ impl SlotActor {
                     state.violated(id, &error);
                 }
             }
+            SlotMsg::Shelved(id, run) => state.queue.shelved(id, run, clock::now(), &mut out),
             SlotMsg::Roster(id, frame) => state.queue.roster(id, frame, clock::now(), &mut out),
             SlotMsg::Down(id, end) => state.actor_ended(id, end, &mut out),
             SlotMsg::Unattended(id, record) => state.ended(id, facts::exit(record, None), &mut out),
@@ -189,8 +190,14 @@ impl SlotState {
             return;
         }
         self.seated.take_if(|seated| *seated == id);
-        self.queue.gone(id, out);
+        self.leave(id, out);
         self.tell(MasterMsg::Fact(Event::Exited(id, exit), None));
+    }
+
+    /// Nothing more is for it.
+    fn leave(&mut self, id: MemberId, out: &mut Vec<Effect>) {
+        self.queue.gone(id, out);
+        self.routes.tell_shelf(ShelfMsg::Gone(id));
     }
 
     fn violated(&self, id: MemberId, error: &WireError) {

@@ -24,7 +24,7 @@ use crate::process::{
     ExitRecord, ExitStatus, LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned,
 };
 use crate::supervision::{OneForOne, Outcome, Plan, RolePlan, Urgency};
-use crate::transport::{Directory, Kind, Limits, put_bare};
+use crate::transport::{Directory, Kind, Limits, ShelfRules, put_bare};
 
 /// The cluster: an agent and three workers, each ready as soon as it exists.
 #[derive(Debug)]
@@ -67,6 +67,7 @@ impl World {
                 cluster: None,
                 directory,
                 limits: World::LIMITS,
+                shelf: ShelfRules { value: 1 << 20, total: 1 << 24, publishers: None },
                 orphan_grace: Duration::from_secs(5),
                 listeners: Vec::new(),
                 roles: Vec::new(),

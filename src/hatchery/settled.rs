@@ -23,7 +23,7 @@ use crate::process::Address;
 use crate::supervision::OneForOne;
 use crate::supervision::{Plan, RolePlan};
 use crate::threads::Program;
-use crate::transport::{Directory, Limits, PAYLOAD_CEILING};
+use crate::transport::{Directory, Limits, PAYLOAD_CEILING, ShelfRules};
 
 /// A plan that can be carried out: its roles in their order, its listeners with their names, and what holds for all.
 pub(super) struct Settlement {
@@ -37,6 +37,7 @@ pub(super) struct Settlement {
     backlog: i32,
     orphan_grace: Duration,
     limits: Limits,
+    shelf: ShelfRules,
 }
 
 impl Settlement {
@@ -71,12 +72,13 @@ impl Settlement {
         let roles = self.roles.iter().map(|settled| (settled.role, settled.inside()));
         let in_threads = self.threads.then(|| Arc::new(Program::new(self.directory(), roles.collect())));
         let plan = Plan::new(self.roles.iter().map(Settled::plan).collect());
-        let Settlement { roles, listeners, name, program, adopt, backlog, orphan_grace, limits, .. } = self;
+        let Settlement { roles, listeners, name, program, adopt, backlog, orphan_grace, limits, shelf, .. } = self;
         let blueprint = Blueprint {
             program,
             cluster: name,
             directory,
             limits,
+            shelf,
             orphan_grace,
             listeners: Vec::new(),
             roles: roles.into_iter().map(Settled::blueprint).collect(),
@@ -106,6 +108,9 @@ impl Hatchery {
     pub(super) fn settle(self) -> Result<Settlement, PlanError> {
         time("orphan_grace", self.orphan_grace)?;
         number("payload_limit", self.payload_limit as i64, 1..=PAYLOAD_CEILING as i64, "1 byte to 16 MiB")?;
+        let value = self.kept_value_limit.unwrap_or(self.payload_limit);
+        number("kept_value_limit", value as i64, 1..=self.payload_limit as i64, "1 byte to the payload limit")?;
+        number("kept_limit", self.kept_limit as i64, 128..=i64::MAX, "at least 128 bytes")?;
         number("backlog", self.backlog.into(), 1..=i32::MAX.into(), "at least 1")?;
         if let Some(name) = self.name.as_ref().filter(|name| !is_plain(name)) {
             return Err(PlanError::BadClusterName(name.clone()));
@@ -126,6 +131,13 @@ impl Hatchery {
         if self.threads {
             fit_for_threads(&roles, self.adopt)?;
         }
+        let named = |name: String| {
+            let found = roles.iter().find(|settled| settled.role.name() == name);
+            found.map(|settled| settled.role).ok_or(PlanError::NoSuchRole(name))
+        };
+        let publishers =
+            self.publishers.map(|names| names.into_iter().map(named).collect::<Result<_, _>>()).transpose()?;
+        let shelf = ShelfRules { value, total: self.kept_limit, publishers };
         let listeners = name_listeners(self.listeners)?;
         roles.sort_by_key(|settled| settled.role);
         if roles.is_empty() {
@@ -142,6 +154,7 @@ impl Hatchery {
             backlog: self.backlog,
             orphan_grace: self.orphan_grace,
             limits: Limits { payload: self.payload_limit },
+            shelf,
         })
     }
 }

@@ -105,6 +105,10 @@ impl Ear<'_> {
                     .map_err(|_| WireError::Malformed(header.kind))?;
                 member.roster.send_replace(Some(roster));
             }
+            Kind::Kept => {
+                let payload = &frame[payload_start(&header)..];
+                member.topics.hear(&header, action(&header, &frame)?, payload, member.topic_window());
+            }
             Kind::Credit => {
                 for (account, charge) in read_credits(&frame[payload_start(&header)..])? {
                     member.credit.give_back(account, charge);
@@ -117,7 +121,16 @@ impl Ear<'_> {
                     member.tell(Event::Order(order));
                 }
             }
-            Kind::Hello | Kind::Ready | Kind::Exception | Kind::Ack | Kind::Watch | Kind::Pong => {
+            Kind::Hello
+            | Kind::Ready
+            | Kind::Exception
+            | Kind::Ack
+            | Kind::Watch
+            | Kind::Pong
+            | Kind::Publish
+            | Kind::Retract
+            | Kind::Subscribe
+            | Kind::Unsubscribe => {
                 return Err(WireError::WrongState(header.kind));
             }
         }

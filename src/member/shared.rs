@@ -17,6 +17,7 @@ use super::gate::Gate;
 use super::keep::Keep;
 use super::life::Event;
 use super::spawner::Spawner;
+use super::topics::Topics;
 use super::undelivered::Returns;
 use crate::identity::MemberId;
 use crate::process::Panicked;
@@ -37,6 +38,7 @@ pub(crate) struct Member {
     /// Of answers that wait for credit, and nobody for them.
     late: Credit,
     pub(crate) calls: Calls,
+    pub(crate) topics: Topics,
     pub(crate) dispatch: Dispatch,
     pub(crate) returns: Returns,
     pub(crate) gate: Gate,
@@ -73,6 +75,7 @@ impl Member {
             credit: Credit::new(window(limits)),
             late: Credit::new(window(limits)),
             calls: Calls::default(),
+            topics: Topics::default(),
             dispatch: Dispatch::default(),
             returns: Returns::default(),
             gate: Gate::default(),
@@ -201,6 +204,7 @@ impl Member {
         self.line.close();
         self.credit.close();
         self.calls.close();
+        self.topics.close();
         self.keep.close();
     }
 }

@@ -24,11 +24,11 @@ pub enum SendError {
         /// The limit.
         limit: usize,
     },
-    /// The name of the action is empty, or longer than 255 bytes.
-    #[error("an action is named by 1 to 255 bytes, not {0}")]
+    /// The name of the action or topic is empty, or longer than 255 bytes.
+    #[error("an action or a topic is named by 1 to 255 bytes, not {0}")]
     BadAction(usize),
-    /// The name of the action begins with `hatchery:`, as those do that are the library's own.
-    #[error("action {0:?} begins with what is the library's own")]
+    /// The name of the action or topic begins with `hatchery:`, as those do that are the library's own.
+    #[error("{0:?} begins with what is the library's own")]
     Reserved(String),
     /// The value cannot be encoded.
     #[error("the value cannot be encoded: {0}")]

@@ -87,7 +87,14 @@ impl Messenger {
         self.wrap(kind, to, action, raw, payload)
     }
 
-    fn wrap(&self, kind: Kind, to: Address, action: &str, raw: bool, payload: Bytes) -> Result<Parcel, SendError> {
+    pub(super) fn wrap(
+        &self,
+        kind: Kind,
+        to: Address,
+        action: &str,
+        raw: bool,
+        payload: Bytes,
+    ) -> Result<Parcel, SendError> {
         let limit = self.member.limits.payload;
         if payload.len() > limit {
             return Err(SendError::TooLarge { len: payload.len(), limit });

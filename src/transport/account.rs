@@ -29,6 +29,8 @@ pub(crate) enum Account {
     Random { rank: u8 },
     /// To a group. Comes back when the master has read it: a group waits for nobody.
     Group,
+    /// To what the master keeps. Comes back when that has been dealt with, and answered.
+    Shelf,
     /// Answers to one slot. Apart, so that an answer never waits behind messages.
     Answers { rank: u8, index: u16 },
 }
@@ -42,10 +44,12 @@ impl Account {
             }
             (Lane::Messages, Named::Random { rank }) => Account::Random { rank },
             (Lane::Messages, Named::Role { .. } | Named::All) => Account::Group,
+            (Lane::Messages, Named::Shelf) => Account::Shelf,
             (Lane::Answers, Named::Member { rank, index, .. }) => Account::Answers { rank, index },
-            (Lane::Answers, Named::Slot { .. } | Named::Random { .. } | Named::Role { .. } | Named::All) => {
-                return None;
-            }
+            (
+                Lane::Answers,
+                Named::Slot { .. } | Named::Random { .. } | Named::Role { .. } | Named::All | Named::Shelf,
+            ) => return None,
         })
     }
 
@@ -66,6 +70,7 @@ impl Account {
             Account::Random { rank } => (2, rank, 0),
             Account::Group => (3, 0, 0),
             Account::Answers { rank, index } => (4, rank, index),
+            Account::Shelf => (5, 0, 0),
         };
         u32::from_le_bytes([what, rank, index.to_le_bytes()[0], index.to_le_bytes()[1]])
     }
@@ -78,6 +83,7 @@ impl Account {
             2 => Account::Random { rank },
             3 => Account::Group,
             4 => Account::Answers { rank, index },
+            5 => Account::Shelf,
             _ => return None,
         })
     }
@@ -105,6 +111,7 @@ mod tests {
             Account::Slot { rank: 128, index: 65_535 },
             Account::Random { rank: 3 },
             Account::Group,
+            Account::Shelf,
             Account::Answers { rank: 0, index: 1 },
         ] {
             assert_eq!(Account::from_word(account.to_word()), Some(account));

@@ -211,7 +211,12 @@ impl Order {
             | Kind::Message
             | Kind::Call
             | Kind::Reply
-            | Kind::Undelivered => return None,
+            | Kind::Undelivered
+            | Kind::Publish
+            | Kind::Retract
+            | Kind::Subscribe
+            | Kind::Unsubscribe
+            | Kind::Kept => return None,
         })
     }
 }

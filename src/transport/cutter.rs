@@ -18,6 +18,8 @@ pub(crate) enum Destination {
     Slot(Slot),
     Role(Role),
     All,
+    /// What the master keeps.
+    Shelf,
 }
 
 /// What frames of one run have in common.
@@ -63,7 +65,7 @@ impl Cutter {
             let Span { key, range, frames, charge } = span;
             let slot = match key.destination {
                 Destination::Slot(slot) => Some(slot),
-                Destination::Role(_) | Destination::All => None,
+                Destination::Role(_) | Destination::All | Destination::Shelf => None,
             };
             let joined = slot.and_then(|slot| latest.get(&slot)).map(|&at| &mut pieces[at]);
             if let Some(piece) = joined.filter(|piece| piece.key == key && range.len() < SHARE)

@@ -107,7 +107,12 @@ impl Directory {
             Named::Member { rank, index, incarnation } if incarnation > 0 => {
                 Some(self.slot(rank, index)?.member(Incarnation::new(incarnation)))
             }
-            Named::Member { .. } | Named::Slot { .. } | Named::Role { .. } | Named::All | Named::Random { .. } => None,
+            Named::Member { .. }
+            | Named::Slot { .. }
+            | Named::Role { .. }
+            | Named::All
+            | Named::Random { .. }
+            | Named::Shelf => None,
         }
     }
 
@@ -115,7 +120,7 @@ impl Directory {
     pub(crate) fn slot_of(&self, address: Address) -> Option<Slot> {
         match address.names()? {
             Named::Slot { rank, index } | Named::Member { rank, index, .. } => self.slot(rank, index),
-            Named::Role { .. } | Named::All | Named::Random { .. } => None,
+            Named::Role { .. } | Named::All | Named::Random { .. } | Named::Shelf => None,
         }
     }
 

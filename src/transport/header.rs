@@ -6,7 +6,8 @@
 //! ```
 //!
 //! `to` and `from` are addresses, see [`Address`]. `from` is what the master writes there, never what it reads. What
-//! `detail` means depends on the kind: the time a call has, the outcome of a reply, the reason of a return.
+//! `detail` means depends on the kind: the time a call has, the outcome of a reply, the reason of a return, how many values
+//! were skipped.
 
 use std::fmt;
 
@@ -41,6 +42,12 @@ pub(crate) enum Kind {
     Call = 34,
     Reply = 35,
     Undelivered = 36,
+    // From a member to what the master keeps, and back.
+    Publish = 49,
+    Retract = 50,
+    Subscribe = 51,
+    Unsubscribe = 52,
+    Kept = 53,
 }
 
 /// The order in which frames of one link are acknowledged. Answers have their own, so that a handler that waits for one
@@ -72,6 +79,11 @@ impl Kind {
             34 => Kind::Call,
             35 => Kind::Reply,
             36 => Kind::Undelivered,
+            49 => Kind::Publish,
+            50 => Kind::Retract,
+            51 => Kind::Subscribe,
+            52 => Kind::Unsubscribe,
+            53 => Kind::Kept,
             _ => return None,
         })
     }
@@ -79,9 +91,12 @@ impl Kind {
     /// The lane in which it is acknowledged. `None`: it goes ahead of both and is not.
     pub(crate) fn lane(self) -> Option<Lane> {
         match self {
-            Kind::Message | Kind::Call => Some(Lane::Messages),
-            // What is known of a death travels behind the last message of the dead.
-            Kind::Reply | Kind::Undelivered | Kind::Roster => Some(Lane::Answers),
+            Kind::Message | Kind::Call | Kind::Publish | Kind::Retract | Kind::Subscribe | Kind::Unsubscribe => {
+                Some(Lane::Messages)
+            }
+            // What is known of a death travels behind the last message of the dead. A kept value is for members that are not
+            // ready yet, too.
+            Kind::Reply | Kind::Undelivered | Kind::Roster | Kind::Kept => Some(Lane::Answers),
             Kind::Hello
             | Kind::Ready
             | Kind::Exception
@@ -161,6 +176,7 @@ impl Address {
     const ROLE: u8 = 3;
     const ALL: u8 = 4;
     const RANDOM: u8 = 5;
+    const SHELF: u8 = 6;
 
     const fn new(what: u8, rank: u8, index: u16, incarnation: u32) -> Address {
         Address(what as u64 | (rank as u64) << 8 | (index as u64) << 16 | (incarnation as u64) << 32)
@@ -186,6 +202,10 @@ impl Address {
         Address::new(Address::RANDOM, rank, 0, 0)
     }
 
+    pub(crate) const fn shelf() -> Address {
+        Address::new(Address::SHELF, 0, 0, 0)
+    }
+
     /// What it names. `None`: nothing that we know.
     pub(crate) fn names(self) -> Option<Named> {
         let [what, rank, low, high, a, b, c, d] = self.0.to_le_bytes();
@@ -196,6 +216,7 @@ impl Address {
             Address::ROLE => Named::Role { rank },
             Address::ALL => Named::All,
             Address::RANDOM => Named::Random { rank },
+            Address::SHELF => Named::Shelf,
             _ => return None,
         })
     }
@@ -213,11 +234,24 @@ impl fmt::Debug for Address {
 /// What an [`Address`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Named {
-    Slot { rank: u8, index: u16 },
-    Member { rank: u8, index: u16, incarnation: u32 },
-    Role { rank: u8 },
+    Slot {
+        rank: u8,
+        index: u16,
+    },
+    Member {
+        rank: u8,
+        index: u16,
+        incarnation: u32,
+    },
+    Role {
+        rank: u8,
+    },
     All,
-    Random { rank: u8 },
+    Random {
+        rank: u8,
+    },
+    /// What the master keeps.
+    Shelf,
 }
 
 /// A header, read or to be written.
@@ -355,6 +389,7 @@ mod tests {
             (Address::role(7), Named::Role { rank: 7 }),
             (Address::all(), Named::All),
             (Address::random(128), Named::Random { rank: 128 }),
+            (Address::shelf(), Named::Shelf),
         ] {
             assert_eq!(address.names(), Some(named));
         }

@@ -24,12 +24,14 @@ pub enum Reason {
     NoHandler,
     /// The actor that was served there has ended, and no other is in its place.
     Ended,
+    /// The plan does not let this role publish.
+    NotAllowed,
     /// What was to be sent could not be encoded. Only of casts by the reference of an actor: all others are told at once.
     Unencodable,
 }
 
 impl Reason {
-    const ALL: [(Reason, u8); 10] = [
+    const ALL: [(Reason, u8); 11] = [
         (Reason::Gone, 2),
         (Reason::Died, 3),
         (Reason::Parked, 4),
@@ -40,6 +42,7 @@ impl Reason {
         (Reason::NoHandler, 9),
         (Reason::Ended, 10),
         (Reason::Unencodable, 11),
+        (Reason::NotAllowed, 12),
     ];
 
     pub(crate) fn to_number(self) -> u8 {
@@ -64,6 +67,7 @@ impl fmt::Display for Reason {
             Reason::NoHandler => "the receiver has no handler for it",
             Reason::Ended => "the actor has ended",
             Reason::Unencodable => "it could not be encoded",
+            Reason::NotAllowed => "this role may not publish",
         })
     }
 }

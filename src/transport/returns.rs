@@ -18,6 +18,10 @@ pub(crate) enum Effect {
     Credit { to: MemberId, account: Account, charge: u32 },
     /// Frames go back to a sender, and with the last of them the credit that they had used.
     Return { to: MemberId, run: Run, refund: Option<(Account, u32)> },
+    /// Of what the master keeps, for a member.
+    Shelved { to: MemberId, run: Run },
+    /// So much of it has been passed on to a member: there is room for more.
+    Fetched { by: MemberId, charge: u32 },
 }
 
 /// Messages that nobody has had go back.

@@ -131,7 +131,12 @@ impl Session {
             | Kind::Message
             | Kind::Call
             | Kind::Reply
-            | Kind::Undelivered => Err(WireError::WrongState(header.kind)),
+            | Kind::Undelivered
+            | Kind::Publish
+            | Kind::Retract
+            | Kind::Subscribe
+            | Kind::Unsubscribe
+            | Kind::Kept => Err(WireError::WrongState(header.kind)),
         }
     }
 
@@ -154,7 +159,7 @@ impl Session {
         lane: Lane,
         pick: &mut impl FnMut(Role) -> Option<Slot>,
     ) -> Result<(Key, Flags, Address), WireError> {
-        if !self.greeted || header.kind == Kind::Roster {
+        if !self.greeted || matches!(header.kind, Kind::Roster | Kind::Kept) {
             return Err(WireError::WrongState(header.kind));
         }
         // Shown to operators and compared by receivers: text, or nothing that we pass on.
@@ -198,6 +203,13 @@ impl Session {
                 (Destination::Role(self.directory.role(rank).ok_or(unknown)?), Class::Group, None)
             }
             (Kind::Message, Named::All) => (Destination::All, Class::Group, None),
+            (Kind::Publish | Kind::Retract | Kind::Subscribe | Kind::Unsubscribe, Named::Shelf) => {
+                // A topic has a name.
+                match header.action_len {
+                    0 => return Err(WireError::Malformed(header.kind)),
+                    _ => (Destination::Shelf, Class::Direct, None),
+                }
+            }
             // A call has one callee, an answer one receiver, and everything else another lane.
             _ => return Err(unknown),
         })
@@ -303,6 +315,29 @@ mod tests {
             frame::put(&mut buffer, Header::bare(kind), "", b"");
             assert_eq!(refused(&mut greeted(), buffer), WireError::WrongState(kind), "twice");
         }
+    }
+
+    #[test]
+    fn topics_have_names_and_what_is_for_the_shelf_is_for_nobody_else() {
+        let wants = [Kind::Publish, Kind::Retract, Kind::Subscribe, Kind::Unsubscribe];
+        for kind in wants {
+            let mut mixed = frames(kind, Address::shelf(), &[1, 2]);
+            mixed.extend(frames(Kind::Message, Slot::worker(0), &[3]));
+            let digest = greeted().digest(&mut mixed, |_| None).expect("all is in order");
+            let runs: Vec<_> = digest.runs.iter().map(|(to, run)| (*to, numbers(run))).collect();
+            assert_eq!(runs, [(Destination::Shelf, vec![1, 2]), (Destination::Slot(Slot::worker(0)), vec![3])]);
+            let to_member = frames(kind, Slot::agent(), &[1]);
+            assert_eq!(refused(&mut greeted(), to_member), WireError::UnknownAddress(Slot::agent().into()));
+            let mut nameless = BytesMut::new();
+            frame::put(&mut nameless, Header { to: Address::shelf(), ..Header::bare(kind) }, "", b"");
+            assert_eq!(refused(&mut greeted(), nameless), WireError::Malformed(kind));
+        }
+        for kind in [Kind::Message, Kind::Call] {
+            let message = frames(kind, Address::shelf(), &[1]);
+            assert_eq!(refused(&mut greeted(), message), WireError::UnknownAddress(Address::shelf()));
+        }
+        let kept = frames(Kind::Kept, me(), &[1]);
+        assert_eq!(refused(&mut greeted(), kept), WireError::WrongState(Kind::Kept));
     }
 
     #[test]

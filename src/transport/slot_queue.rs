@@ -145,6 +145,15 @@ impl SlotQueue {
         }
     }
 
+    /// Of what the master keeps, for a member of this slot. One that is gone is not waited for.
+    pub(crate) fn shelved(&mut self, id: MemberId, run: Run, now: Instant, out: &mut Vec<Effect>) {
+        let place = self.next_place();
+        if let Some(station) = self.station(id) {
+            station.shelved(place, run);
+            self.pump(now, out);
+        }
+    }
+
     /// Credit comes back to a member of this slot.
     pub(crate) fn credit(&mut self, to: MemberId, account: Account, charge: u32) {
         if let Some(station) = self.station(to) {

@@ -60,6 +60,8 @@ enum Toll {
     Nobody,
     /// The news of who is who: the latest replaces those before.
     Roster,
+    /// What the master keeps, which has no more than a window of it here.
+    Shelf,
 }
 
 impl Station {
@@ -88,6 +90,11 @@ impl Station {
     /// An answer of another member.
     pub(super) fn answer(&mut self, place: u64, run: Run) {
         self.answers.push_back(Answer { place, run, toll: Toll::Sender });
+    }
+
+    /// Of what the master keeps.
+    pub(super) fn shelved(&mut self, place: u64, run: Run) {
+        self.answers.push_back(Answer { place, run, toll: Toll::Shelf });
     }
 
     /// Frames that it had sent.
@@ -279,6 +286,10 @@ impl Station {
             }
             Toll::Roster => {
                 self.told = Some(self.unacked_answers.next());
+                false
+            }
+            Toll::Shelf => {
+                out.push(Effect::Fetched { by: self.id, charge: run.charge });
                 false
             }
         };

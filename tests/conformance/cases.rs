@@ -9,6 +9,7 @@ mod operations;
 mod ports;
 mod starts;
 mod stops;
+mod topics;
 
 use std::pin::Pin;
 
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Case> {
         heartbeats::cases(),
         stops::cases(),
         messages::cases(),
+        topics::cases(),
         ports::cases(),
         operations::cases(),
     ]

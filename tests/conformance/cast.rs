@@ -5,7 +5,7 @@ use std::time::Duration;
 use hatchery::supervision::{Backoff, Intensity, OneForOne, RestForOne};
 use hatchery::{BoxError, Context, Hatchery, Heartbeat};
 
-use crate::puppet::puppet;
+use crate::puppet::{informant, informed, puppet};
 use crate::stage::Kind;
 
 /// A plan.
@@ -25,6 +25,8 @@ pub enum Cast {
     Grouped,
     /// The same, whose workers take their time to be ready.
     Slow,
+    /// An agent that publishes what workers must know to be ready.
+    Informed,
     /// Workers that return before they are ready.
     Returning,
     /// Workers that return an error before they are ready.
@@ -55,7 +57,7 @@ pub const BOOT: Duration = Duration::from_millis(300);
 pub const EARLY: i32 = 3;
 
 impl Cast {
-    pub const ALL: [Cast; 13] = [
+    pub const ALL: [Cast; 14] = [
         Cast::Puppets,
         Cast::Hasty,
         Cast::Touchy,
@@ -63,6 +65,7 @@ impl Cast {
         Cast::Impatient,
         Cast::Grouped,
         Cast::Slow,
+        Cast::Informed,
         Cast::Returning,
         Cast::Failing,
         Cast::Throwing,
@@ -80,6 +83,7 @@ impl Cast {
             Cast::Impatient => "impatient",
             Cast::Grouped => "grouped",
             Cast::Slow => "slow",
+            Cast::Informed => "informed",
             Cast::Returning => "returning",
             Cast::Failing => "failing",
             Cast::Throwing => "throwing",
@@ -118,6 +122,14 @@ impl Cast {
                 agent.strategy(RestForOne::new(OneForOne::agent()));
             }),
             Cast::Slow => plan.workers(2, slow),
+            // Another agent than everybody has.
+            Cast::Informed => Hatchery::new()
+                .listen_named("port", "127.0.0.1:0")
+                .agent(informant)
+                .workers(2, informed)
+                .publishers(["agent"])
+                .kept_value_limit(1_000)
+                .kept_limit(2_000),
             Cast::Returning => plan.workers(1, async |_: Context| Ok::<_, String>(())),
             Cast::Failing => plan.workers(1, async |_: Context| Err::<(), _>("no such table: users")),
             Cast::Throwing => plan.workers(1, throwing),

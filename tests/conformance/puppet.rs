@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hatchery::{BoxError, Context, LocalAddr, Message, Request, Role, Slot};
+use hatchery::{BoxError, CallError, Context, LocalAddr, Message, Request, Role, Slot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -63,6 +63,13 @@ pub async fn puppet(cx: Context) -> Result<(), BoxError> {
         let own = own.clone();
         async move { Ok::<_, String>(own.members().await.current().ready(Role::WORKER)) }
     })?;
+    let own = cx.clone();
+    messenger.answer("publish", move |what: Request<(String, u32)>| {
+        let own = own.clone();
+        async move { own.messenger().publish(&what.body.0, &what.body.1).await }
+    })?;
+    let own = cx.clone();
+    messenger.answer("listen", move |topic: Request<String>| listen(own.clone(), topic.body))?;
     let mut listener = cx.listener()?;
     if let LocalAddr::Tcp(address) = listener.local_addr()? {
         messenger.answer("address", move |_: Request<()>| async move { Ok::<_, String>(address) })?;
@@ -120,6 +127,34 @@ async fn act(cx: Context, cues: mpsc::Sender<Cue>, what: String) {
         other => panic!("nobody knows how to {other:?}"),
     };
     let _ = cues.send(cue).await;
+}
+
+/// Tells the host of all that it hears of a topic. Answers with what is kept.
+async fn listen(cx: Context, topic: String) -> Result<Option<u32>, CallError> {
+    let mut subscription = cx.messenger().subscribe::<u32>(&topic).await?;
+    let latest = subscription.latest();
+    let own = cx.clone();
+    cx.spawn(async move {
+        while let Some(update) = subscription.next().await {
+            let heard = (own.id().to_string(), update.value, update.missed);
+            let _ = own.messenger().to(Slot::master(), "heard", &heard).await;
+        }
+    });
+    Ok(latest)
+}
+
+/// Is not ready before somebody has published what it is to know.
+pub async fn informed(cx: Context) -> Result<(), BoxError> {
+    let mut subscription = cx.messenger().subscribe::<u32>("secret").await?;
+    while subscription.next().await.is_some_and(|update| update.value != Some(42)) {}
+    puppet(cx).await
+}
+
+/// Publishes it, after it is ready.
+pub async fn informant(cx: Context) -> Result<(), BoxError> {
+    let messenger = cx.messenger();
+    cx.spawn(async move { messenger.publish("secret", &42u32).await.expect("everybody may") });
+    puppet(cx).await
 }
 
 /// Whoever is stuck in this process may go on: a thread that never did would outlive its test.

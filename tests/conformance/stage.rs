@@ -102,7 +102,7 @@ pub struct Stage(Set);
 
 #[derive(Clone, Debug)]
 enum Set {
-    Real(Cluster),
+    Real(Box<Cluster>),
     #[cfg(feature = "simulation")]
     Simulated(Simulation, Cast),
 }
@@ -128,7 +128,7 @@ impl Stage {
         };
         let runtime = tokio::runtime::Runtime::new().expect("threads");
         runtime.block_on(async {
-            let story = (case.proof)(Stage(Set::Real(cluster)));
+            let story = (case.proof)(Stage(Set::Real(Box::new(cluster))));
             tokio::time::timeout(PATIENCE, story).await.expect("it comes to its end");
         });
     }
@@ -148,6 +148,7 @@ impl Stage {
                     | Cast::Impatient
                     | Cast::Grouped
                     | Cast::Slow
+                    | Cast::Informed
                     | Cast::Returning
                     | Cast::Failing
                     | Cast::Throwing

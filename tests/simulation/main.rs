@@ -16,6 +16,7 @@ mod mocks;
 mod operations;
 mod storms;
 mod thousand;
+mod topics;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -99,7 +99,7 @@ impl Regime {
 
 /// How often a worker writes. One cluster in sixteen is talkative: in all of them, four fifths of the time would go into it.
 fn pace(sim: &Simulation) -> Duration {
-    if sim.seed() / 16 % 16 == 0 { ms(100) } else { secs(1) }
+    if (sim.seed() / 16).is_multiple_of(16) { ms(100) } else { secs(1) }
 }
 
 /// The web server of the other stories, which writes to its neighbour as well. All that it does is counted.

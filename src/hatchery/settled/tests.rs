@@ -157,6 +157,10 @@ fn a_plan_that_cannot_be_meant_is_refused_with_the_name_of_the_setting() {
         (plan().in_threads().adopt_descendants(true), "adopt_descendants cannot be had in threads"),
         (plan().payload_limit(0), "payload_limit is 0"),
         (plan().payload_limit(17 << 20), "payload_limit is 17825792: it must be 1 byte to 16 MiB"),
+        (plan().kept_value_limit(0), "kept_value_limit is 0: it must be 1 byte to the payload limit"),
+        (plan().payload_limit(10).kept_value_limit(11), "kept_value_limit is 11"),
+        (plan().kept_limit(100), "kept_limit is 100: it must be at least 128 bytes"),
+        (plan().publishers(["agent", "editor"]), "role editor, which is not declared"),
         (plan().listen("a:1").listen("a:1"), "listeners: two are called \"a:1\""),
     ];
     for (plan, expected) in rows {

@@ -154,7 +154,7 @@ impl Desk {
                 }
                 false
             }
-            Effect::Credit { .. } => true,
+            Effect::Credit { .. } | Effect::Shelved { .. } | Effect::Fetched { .. } => true,
         });
         back
     }
@@ -163,7 +163,7 @@ impl Desk {
     pub(super) fn credited(&mut self) -> u32 {
         let credited = self.out.iter().map(|effect| match effect {
             Effect::Credit { charge, .. } => *charge,
-            Effect::Return { .. } => 0,
+            Effect::Return { .. } | Effect::Shelved { .. } | Effect::Fetched { .. } => 0,
         });
         let sum = credited.sum();
         self.out.retain(|effect| matches!(effect, Effect::Return { .. }));

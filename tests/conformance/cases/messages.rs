@@ -22,7 +22,10 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// What members tell the host.
-fn told<T: serde::de::DeserializeOwned + Send + 'static>(messenger: &Messenger, action: &str) -> UnboundedReceiver<T> {
+pub(super) fn told<T: serde::de::DeserializeOwned + Send + 'static>(
+    messenger: &Messenger,
+    action: &str,
+) -> UnboundedReceiver<T> {
     let (told, heard) = unbounded_channel();
     messenger.on(action, move |message: Message<T>| drop(told.send(message.body)));
     heard
