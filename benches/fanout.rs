@@ -3,6 +3,8 @@
 //! From the agent's word until it has heard back from all of them. In turn, one of each, so that what else the machine does
 //! strikes both.
 
+#![allow(clippy::disallowed_methods, reason = "this is about time")]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -174,8 +174,8 @@ impl Hatchery {
         self
     }
 
-    /// How much is kept in all, in bytes: the values and the names of their topics, at least 128 bytes for each. What would be
-    /// over it is refused. Default 64 MiB.
+    /// How much is kept in all, in bytes: the values and the names of their topics, at least 128 bytes for each, which is about
+    /// half of what a short one takes in memory. What would be over it is refused. Default 64 MiB.
     pub fn kept_limit(mut self, bytes: usize) -> Hatchery {
         self.kept_limit = bytes;
         self

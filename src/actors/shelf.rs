@@ -41,7 +41,16 @@ impl ShelfActor {
         let mut out = Vec::new();
         match message {
             ShelfMsg::Routes(routes) => state.routes = routes,
-            ShelfMsg::Deliver(run) => state.shelf.arrive(&run, &mut out),
+            ShelfMsg::Deliver(run) => {
+                let mut rest = Some(run);
+                while let Some(run) = rest {
+                    rest = state.shelf.arrive(run, &mut out);
+                    if rest.is_some() {
+                        state.routes.carry_out(std::mem::take(&mut out));
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
             ShelfMsg::Fetched(by, charge) => state.shelf.fetched(by, charge, &mut out),
             ShelfMsg::Gone(id) => state.shelf.gone(id),
         }

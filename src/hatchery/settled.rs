@@ -110,7 +110,7 @@ impl Hatchery {
         number("payload_limit", self.payload_limit as i64, 1..=PAYLOAD_CEILING as i64, "1 byte to 16 MiB")?;
         let value = self.kept_value_limit.unwrap_or(self.payload_limit);
         number("kept_value_limit", value as i64, 1..=self.payload_limit as i64, "1 byte to the payload limit")?;
-        number("kept_limit", self.kept_limit as i64, 128..=i64::MAX, "at least 128 bytes")?;
+        number("kept_limit", self.kept_limit.min(i64::MAX as usize) as i64, 128..=i64::MAX, "at least 128 bytes")?;
         number("backlog", self.backlog.into(), 1..=i32::MAX.into(), "at least 1")?;
         if let Some(name) = self.name.as_ref().filter(|name| !is_plain(name)) {
             return Err(PlanError::BadClusterName(name.clone()));

@@ -52,8 +52,10 @@ struct Table {
 #[derive(Debug, Default)]
 struct Topic {
     value: Option<Value>,
-    /// Its number. 0: there is no value.
+    /// The number of its last change. 0: none has been heard.
     version: u32,
+    /// The master has been told that somebody listens.
+    told: bool,
     listeners: BTreeMap<u64, Queue>,
 }
 
@@ -62,16 +64,11 @@ struct Topic {
 struct Queue {
     news: VecDeque<News>,
     size: usize,
-    /// It has heard something: what was skipped before that, it has not missed.
-    begun: bool,
     bell: Arc<Notify>,
 }
 
 impl Queue {
-    fn push(&mut self, mut news: News, limit: usize) {
-        if !std::mem::replace(&mut self.begun, true) {
-            news.missed = 0;
-        }
+    fn push(&mut self, news: News, limit: usize) {
         self.size += news.size();
         self.news.push_back(news);
         while self.size > limit && self.news.len() > 1 {
@@ -106,7 +103,7 @@ impl Topics {
         topic.version = header.correlation;
         // A copy: what came is a part of all that was read at once, and would keep it.
         let value = || Value { raw: header.flags.raw, payload: Bytes::copy_from_slice(payload) };
-        topic.value = (header.correlation > 0).then(value);
+        topic.value = (header.from != Address::default()).then(value);
         let news = News { value: topic.value.clone(), missed: header.detail.into() };
         for queue in topic.listeners.values_mut() {
             queue.push(news.clone(), limit);
@@ -152,6 +149,15 @@ impl Listening {
         Listening { member: member.clone(), name, number, bell }
     }
 
+    /// Tells the master, by what `say` does.
+    pub(crate) fn tell(&self, say: impl FnOnce()) {
+        let mut table = self.member.topics.table();
+        if let Some(topic) = table.topics.get_mut(&self.name) {
+            topic.told = true;
+        }
+        say();
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -188,8 +194,11 @@ impl Drop for Listening {
         if !topic.listeners.is_empty() {
             return;
         }
-        table.topics.remove(&self.name);
+        let told = table.topics.remove(&self.name).is_some_and(|topic| topic.told);
         drop(table);
+        if !told {
+            return;
+        }
         let header = farewell(&self.name);
         match self.member.credit.try_take(Account::Shelf, charge(&header)) {
             Ok(()) => leave(&self.member, header, &self.name),
@@ -213,11 +222,14 @@ fn farewell(name: &str) -> Header {
 
 /// Tells the master that nobody listens, if that is so: whoever has begun meanwhile would be left without.
 fn leave(member: &Member, header: Header, name: &str) {
-    let table = member.topics.table();
-    match table.topics.contains_key(name) {
-        true => member.credit.give_back(Account::Shelf, charge(&header)),
+    let mut table = member.topics.table();
+    match table.topics.get_mut(name) {
+        Some(topic) => {
+            topic.told = true;
+            member.credit.give_back(Account::Shelf, charge(&header));
+        }
         // Before the table is let go: whoever begins then says so after this.
-        false => member.line.frame(header, name, Bytes::new()),
+        None => member.line.frame(header, name, Bytes::new()),
     }
 }
 
@@ -248,13 +260,5 @@ mod tests {
         queue.push(news(11, 5_000), 1_000);
         assert_eq!(queue.pop().map(|news| news.missed), Some(1), "the last that was kept");
         assert_eq!((queue.pop(), queue.size), (None, 0));
-    }
-
-    #[test]
-    fn what_was_skipped_before_somebody_listened_it_has_not_missed() {
-        let mut queue = Queue::default();
-        queue.push(News { missed: 5, ..news(1, 1) }, 1_000);
-        queue.push(News { missed: 5, ..news(2, 1) }, 1_000);
-        assert_eq!([queue.pop(), queue.pop()].map(|news| news.map(|news| news.missed)), [Some(0), Some(5)]);
     }
 }

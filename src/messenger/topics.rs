@@ -30,7 +30,7 @@ impl Messenger {
     pub async fn publish(&self, topic: &str, value: impl Body) -> Result<(), CallError> {
         check_name(topic)?;
         let body = value.encode().map_err(|error| SendError::Encode(error.to_string()))?;
-        self.tell_shelf(Kind::Publish, topic, body).await
+        self.tell_shelf(Kind::Publish, topic, body, None).await
     }
 
     /// Has the master keep nothing under a topic. Those who have subscribed hear that.
@@ -41,7 +41,7 @@ impl Messenger {
     /// As of [`publish`](Messenger::publish).
     pub async fn retract(&self, topic: &str) -> Result<(), CallError> {
         check_name(topic)?;
-        self.tell_shelf(Kind::Retract, topic, (true, Bytes::new())).await
+        self.tell_shelf(Kind::Retract, topic, (true, Bytes::new()), None).await
     }
 
     /// Listens to a topic: the value that is kept first, if there is one, and then every change.
@@ -59,18 +59,28 @@ impl Messenger {
         check_name(topic)?;
         self.member.spawner.acts("subscribes to a topic");
         let listening = Listening::begin(&self.member, topic);
-        self.tell_shelf(Kind::Subscribe, topic, (true, Bytes::new())).await?;
+        self.tell_shelf(Kind::Subscribe, topic, (true, Bytes::new()), Some(&listening)).await?;
         Ok(Subscription { listening, lost: 0, value: PhantomData })
     }
 
-    async fn tell_shelf(&self, kind: Kind, topic: &str, (raw, payload): (bool, Bytes)) -> Result<(), CallError> {
+    async fn tell_shelf(
+        &self,
+        kind: Kind,
+        topic: &str,
+        (raw, payload): (bool, Bytes),
+        listening: Option<&Listening>,
+    ) -> Result<(), CallError> {
         self.member.spawner.acts("has to do with a topic");
         let mut parcel = self.wrap(kind, Address::shelf(), topic, raw, payload)?;
         let mut pending = self.member.calls.open();
         parcel.header.correlation = pending.number();
         let charged = self.member.credit.take(parcel.account, charge(&parcel.header)).await;
         charged.map_err(|_| SendError::Closed)?;
-        self.dispatch(parcel, topic);
+        let say = || self.dispatch(parcel, topic);
+        match listening {
+            Some(listening) => listening.tell(say),
+            None => say(),
+        }
         match pending.answer().await.ok_or(CallError::Closed)?.outcome {
             Outcome::Answered => Ok(()),
             Outcome::Undelivered(reason) => Err(CallError::Undelivered(reason)),
@@ -106,7 +116,7 @@ pub struct Update<T> {
     /// The value that is kept. `None`: it was [retracted](Messenger::retract).
     pub value: Option<T>,
     /// How many changes before this one are not told: there was no room for them, here or on the way, or they could not be
-    /// decoded. The latest is never among them.
+    /// decoded. The latest is among them only if it could not.
     pub missed: u64,
 }
 

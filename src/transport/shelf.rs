@@ -1,9 +1,9 @@
 //! What the master keeps: the last value of each topic, and who wants to know of the next.
 //!
 //! A value is bytes here, as a payload is everywhere in the master. It stays when those who published it have gone. Who
-//! subscribes hears it first and then every change; whoever does not take what comes has no more than a window of it under
-//! way, and hears of each topic the latest value when there is room, with the number of those that were skipped. So a
-//! stopped member costs the master that window, and publishers nothing.
+//! subscribes hears it first and then every change; whoever does not take what comes has no more than a window of it waiting,
+//! and hears of each topic the latest value when there is room, with the number of changes that were skipped. So a stopped
+//! member costs the master that window, and publishers nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use super::reason::{Outcome, Reason};
 use super::returns::Effect;
 use super::run::Run;
 use crate::identity::{MemberId, Role};
+
+/// So many readers are seen to before others have their turn.
+const PORTION: usize = 1_000;
 
 /// The most topics that one member may have subscribed to.
 const SUBSCRIPTIONS: usize = 8_192;
@@ -48,13 +51,15 @@ pub(crate) struct Shelf {
     /// What the kept values are charged.
     held: usize,
     patrons: BTreeMap<MemberId, Patron>,
-    /// The number of the last change. No value has number 0.
+    /// The number of the last change. None has number 0.
     version: u32,
 }
 
 #[derive(Debug, Default)]
 struct Topic {
     value: Option<Value>,
+    /// The number of its last change.
+    version: u32,
     readers: BTreeSet<MemberId>,
 }
 
@@ -73,7 +78,7 @@ struct Patron {
     under_way: u32,
     /// What it is to be sent.
     waiting: VecDeque<Waiting>,
-    /// The topics that wait among it, and how many of their values have been skipped.
+    /// The topics that wait among it, and how often each has changed meanwhile.
     late: BTreeMap<Arc<str>, u32>,
 }
 
@@ -90,10 +95,17 @@ impl Shelf {
         Shelf { rules, window, topics: BTreeMap::new(), held: 0, patrons: BTreeMap::new(), version: 0 }
     }
 
-    /// A member has sent this.
-    pub(crate) fn arrive(&mut self, run: &Run, out: &mut Vec<Effect>) {
+    /// A member has sent this. Returns what is left of it, when so much follows that others should have their turn first: a
+    /// run has thousands of frames, and each of them as many readers as there are members.
+    pub(crate) fn arrive(&mut self, mut run: Run, out: &mut Vec<Effect>) -> Option<Run> {
+        let (mut dealt_with, mut visits) = (0, 0);
         for (header, frame) in Frames(&run.bytes) {
+            if visits >= PORTION {
+                break;
+            }
             let topic = frame::action(&header, frame).unwrap_or_default();
+            dealt_with += 1;
+            visits += 1 + self.topics.get(topic).map_or(0, |topic| topic.readers.len());
             let payload = &frame[frame::payload_start(&header)..];
             let answered = match header.kind {
                 Kind::Publish => self.publish(run.from, topic, &header, payload, out),
@@ -111,6 +123,8 @@ impl Shelf {
             self.patrons.entry(run.from).or_default().waiting.push_back(answer);
             self.pump(run.from, out);
         }
+        drop(run.split_frames(dealt_with));
+        (run.frames > 0).then_some(run)
     }
 
     /// So much has been passed on to a member.
@@ -149,20 +163,20 @@ impl Shelf {
             return Err(Reason::Full);
         }
         self.held = held;
-        self.version = self.version.checked_add(1).unwrap_or(1);
+        let version = self.next_version();
         let header = Header {
             flags: Flags { raw: header.flags.raw, ..Flags::default() },
             action_len: header.action_len,
             payload_len: header.payload_len,
             from: from.into(),
-            correlation: self.version,
+            correlation: version,
             ..Header::bare(Kind::Kept)
         };
         // A copy: what came is a part of all that was read at once, and would keep it.
         let mut bytes = BytesMut::new();
         frame::put(&mut bytes, header, name, payload);
         let value = Value { header, frame: bytes.freeze() };
-        self.change(name, Some(value), out);
+        self.change(name, Some(value), version, out);
         Ok(())
     }
 
@@ -173,23 +187,29 @@ impl Shelf {
         let value = self.topics.get_mut(name).and_then(|topic| topic.value.take());
         if let Some(value) = value {
             self.held -= value.size();
-            self.change(name, None, out);
+            let version = self.next_version();
+            self.change(name, None, version, out);
         }
         Ok(())
     }
 
+    fn next_version(&mut self) -> u32 {
+        self.version = self.version.checked_add(1).unwrap_or(1);
+        self.version
+    }
+
     /// A topic has another value from now on: its readers hear of it.
-    fn change(&mut self, name: &str, value: Option<Value>, out: &mut Vec<Effect>) {
+    fn change(&mut self, name: &str, value: Option<Value>, version: u32, out: &mut Vec<Effect>) {
         let name: Arc<str> = match self.topics.get_key_value(name) {
             Some((name, _)) => name.clone(),
             None => name.into(),
         };
         let topic = self.topics.entry(name.clone()).or_default();
-        topic.value = value;
+        (topic.value, topic.version) = (value, version);
         let readers: Vec<MemberId> = topic.readers.iter().copied().collect();
         for reader in readers {
             if let Some(patron) = self.patrons.get_mut(&reader) {
-                patron.await_topic(&name);
+                *patron.await_topic(&name) += 1;
                 self.pump(reader, out);
             }
         }
@@ -207,10 +227,14 @@ impl Shelf {
         };
         let topic = self.topics.entry(name.clone()).or_default();
         topic.readers.insert(from);
-        if topic.value.is_some() && !patron.late.contains_key(&name) {
+        if topic.value.is_some() {
             patron.await_topic(&name);
         }
-        patron.subscriptions.insert(name);
+        let is_new = patron.subscriptions.insert(name.clone());
+        // What had changed before it asked, it has not missed.
+        if let Some(changes) = patron.late.get_mut(&name).filter(|_| is_new) {
+            *changes = 0;
+        }
         Ok(())
     }
 
@@ -235,62 +259,80 @@ impl Shelf {
         }
     }
 
-    /// Sends what there is room for.
+    /// Sends what there is room for. No frame is made before: a value may be long, and this is asked for each change of any
+    /// topic.
     fn pump(&mut self, to: MemberId, out: &mut Vec<Effect>) {
         let Some(patron) = self.patrons.get_mut(&to) else { return };
-        while let Some(next) = patron.waiting.front() {
-            let (header, bytes) = match next {
-                Waiting::Answer { correlation, outcome, .. } => answer(to, *correlation, *outcome),
+        let (mut frames, mut sum) = (Vec::new(), 0);
+        while let Some(next) = patron.waiting.pop_front() {
+            let (topic, header) = match &next {
+                Waiting::Answer { correlation, outcome, .. } => (None, answer(to, *correlation, *outcome)),
                 // It has left the topic meanwhile.
                 Waiting::Topic(name) if !patron.subscriptions.contains(name) => {
                     patron.late.remove(name);
-                    patron.waiting.pop_front();
                     continue;
                 }
                 Waiting::Topic(name) => {
-                    let missed = patron.late.get(name).copied().unwrap_or(0);
-                    let value = self.topics.get(name).and_then(|topic| topic.value.as_ref());
-                    value.map_or_else(|| retraction(name, missed), |value| value.frame(name, missed))
+                    let topic = self.topics.get(name);
+                    let version = topic.map_or(0, |topic| topic.version);
+                    let value = topic.and_then(|topic| topic.value.as_ref());
+                    let header = value.map_or_else(|| retraction(name, version), |value| value.header);
+                    // The last of them is told.
+                    let missed = patron.late.get(name).map_or(0, |changes| changes.saturating_sub(1));
+                    (Some((name.clone(), value)), Header { detail: missed, ..header })
                 }
             };
             let cost = charge(&header);
             // One that is longer than any queue still goes, alone.
             if patron.under_way > 0 && patron.under_way.saturating_add(cost) > self.window {
-                return;
+                patron.waiting.push_front(next);
+                break;
             }
             patron.under_way += cost;
-            match patron.waiting.pop_front() {
-                Some(Waiting::Answer { charge, .. }) => {
-                    out.push(Effect::Credit { to, account: Account::Shelf, charge });
-                }
-                Some(Waiting::Topic(name)) => drop(patron.late.remove(&name)),
-                None => {}
+            sum += cost;
+            if let Waiting::Answer { charge, .. } = next {
+                out.push(Effect::Credit { to, account: Account::Shelf, charge });
             }
-            let run = Run {
-                bytes,
-                frames: 1,
-                charge: cost,
-                lane: Lane::Answers,
-                class: Class::Direct,
-                from: to,
-                only: Some(to.incarnation()),
-                calls: false,
-            };
-            out.push(Effect::Shelved { to, run });
+            frames.push(match topic {
+                None => written(header, "", b""),
+                Some((name, value)) => {
+                    patron.late.remove(&name);
+                    match value {
+                        // Made once, for all who keep up.
+                        Some(value) if header.detail == 0 => value.frame.clone(),
+                        Some(value) => written(header, &name, &value.frame[frame::payload_start(&header)..]),
+                        None => written(header, &name, b""),
+                    }
+                }
+            });
         }
+        let count = frames.len() as u32;
+        let bytes = match frames.len() {
+            0 => return,
+            1 => frames.remove(0),
+            _ => frames.concat().into(),
+        };
+        let run = Run {
+            bytes,
+            frames: count,
+            charge: sum,
+            lane: Lane::Answers,
+            class: Class::Direct,
+            from: to,
+            only: Some(to.incarnation()),
+            calls: false,
+        };
+        out.push(Effect::Shelved { to, run });
     }
 }
 
 impl Patron {
-    /// It is to hear what the topic has. What it was to hear of it before is skipped.
-    fn await_topic(&mut self, name: &Arc<str>) {
-        match self.late.get_mut(name) {
-            Some(missed) => *missed = missed.saturating_add(1),
-            None => {
-                self.late.insert(name.clone(), 0);
-                self.waiting.push_back(Waiting::Topic(name.clone()));
-            }
+    /// It is to hear what the topic has. Returns how many changes that comes to, which whoever calls this knows.
+    fn await_topic(&mut self, name: &Arc<str>) -> &mut u32 {
+        if !self.late.contains_key(name) {
+            self.waiting.push_back(Waiting::Topic(name.clone()));
         }
+        self.late.entry(name.clone()).or_default()
     }
 }
 
@@ -298,36 +340,26 @@ impl Value {
     fn size(&self) -> usize {
         charge(&self.header) as usize
     }
-
-    fn frame(&self, name: &str, missed: u32) -> (Header, Bytes) {
-        if missed == 0 {
-            return (self.header, self.frame.clone());
-        }
-        let header = Header { detail: missed, ..self.header };
-        let mut bytes = BytesMut::new();
-        frame::put(&mut bytes, header, name, &self.frame[frame::payload_start(&header)..]);
-        (header, bytes.freeze())
-    }
 }
 
-/// There is no value any more.
-fn retraction(name: &str, missed: u32) -> (Header, Bytes) {
-    let header = Header { action_len: name.len() as u16, detail: missed, ..Header::bare(Kind::Kept) };
-    let mut bytes = BytesMut::new();
-    frame::put(&mut bytes, header, name, b"");
-    (header, bytes.freeze())
+/// There is no value any more: it is from nobody.
+fn retraction(name: &str, version: u32) -> Header {
+    Header { action_len: name.len() as u16, correlation: version, ..Header::bare(Kind::Kept) }
 }
 
-fn answer(to: MemberId, correlation: u32, outcome: Outcome) -> (Header, Bytes) {
-    let detail = outcome.to_detail();
-    let header = Header { to: to.into(), correlation, detail, ..Header::bare(Kind::Reply) };
+fn answer(to: MemberId, correlation: u32, outcome: Outcome) -> Header {
+    Header { to: to.into(), correlation, detail: outcome.to_detail(), ..Header::bare(Kind::Reply) }
+}
+
+fn written(header: Header, action: &str, payload: &[u8]) -> Bytes {
     let mut bytes = BytesMut::new();
-    frame::put(&mut bytes, header, "", b"");
-    (header, bytes.freeze())
+    frame::put(&mut bytes, header, action, payload);
+    bytes.freeze()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::header::Address;
     use super::*;
     use crate::identity::{Incarnation, Slot};
 
@@ -366,7 +398,7 @@ mod tests {
             calls: false,
         };
         let mut out = Vec::new();
-        shelf.arrive(&run, &mut out);
+        assert!(shelf.arrive(run, &mut out).is_none(), "one is no portion");
         check(shelf);
         out
     }
@@ -400,7 +432,7 @@ mod tests {
             for (header, frame) in Frames(&run.bytes).filter(|(header, _)| header.kind == Kind::Kept) {
                 let topic = frame::action(&header, frame).expect("text").to_owned();
                 let value = frame[frame::payload_start(&header)..].to_vec();
-                all.push((*to, topic, (header.correlation > 0).then_some(value), header.detail));
+                all.push((*to, topic, (header.from != Address::default()).then_some(value), header.detail));
             }
         }
         all
@@ -490,6 +522,84 @@ mod tests {
             after,
             [(worker(0), "a".into(), Some(vec![99]), missed), (worker(0), "b".into(), Some(b"once".to_vec()), 0)]
         );
+    }
+
+    /// A member whose window is full of something else.
+    fn full(shelf: &mut Shelf, id: MemberId) {
+        say(shelf, id, Kind::Subscribe, "filler", b"");
+        fetch(shelf, id);
+        for _ in 0..WINDOW / 128 {
+            say(shelf, agent(), Kind::Publish, "filler", b"");
+            fetch(shelf, agent());
+        }
+    }
+
+    #[test]
+    fn every_change_since_it_subscribed_is_told_or_counted() {
+        // Heard, retracted, published and retracted again: two changes after the last that it heard.
+        let mut shelf = shelf();
+        say(&mut shelf, worker(0), Kind::Subscribe, "a", b"");
+        say(&mut shelf, agent(), Kind::Publish, "a", b"1");
+        say(&mut shelf, agent(), Kind::Retract, "a", b"");
+        full(&mut shelf, worker(0));
+        say(&mut shelf, agent(), Kind::Publish, "a", b"2");
+        say(&mut shelf, agent(), Kind::Retract, "a", b"");
+        assert_eq!(told(&fetch(&mut shelf, worker(0))), [(worker(0), "a".into(), None, 1)]);
+
+        // A topic that had no value when it subscribed.
+        let mut shelf = self::shelf();
+        say(&mut shelf, worker(0), Kind::Subscribe, "a", b"");
+        full(&mut shelf, worker(0));
+        for number in 1..=10 {
+            say(&mut shelf, agent(), Kind::Publish, "a", &[number]);
+            fetch(&mut shelf, agent());
+        }
+        assert_eq!(told(&fetch(&mut shelf, worker(0))), [(worker(0), "a".into(), Some(vec![10]), 9)]);
+
+        // Another of its tasks subscribes meanwhile: it has heard what is kept, and misses nothing.
+        let mut shelf = self::shelf();
+        say(&mut shelf, agent(), Kind::Publish, "a", b"5");
+        say(&mut shelf, worker(0), Kind::Subscribe, "a", b"");
+        full(&mut shelf, worker(0));
+        say(&mut shelf, worker(0), Kind::Subscribe, "a", b"");
+        say(&mut shelf, agent(), Kind::Publish, "a", b"6");
+        assert_eq!(told(&fetch(&mut shelf, worker(0))), [(worker(0), "a".into(), Some(b"6".to_vec()), 0)]);
+
+        // It has left, and comes back: what changed in between is not its business.
+        let mut shelf = self::shelf();
+        say(&mut shelf, worker(0), Kind::Subscribe, "a", b"");
+        full(&mut shelf, worker(0));
+        say(&mut shelf, agent(), Kind::Publish, "a", b"1");
+        say(&mut shelf, agent(), Kind::Publish, "a", b"2");
+        say(&mut shelf, worker(0), Kind::Unsubscribe, "a", b"");
+        say(&mut shelf, worker(0), Kind::Subscribe, "a", b"");
+        assert_eq!(told(&fetch(&mut shelf, worker(0))), [(worker(0), "a".into(), Some(b"2".to_vec()), 0)]);
+    }
+
+    #[test]
+    fn what_has_many_readers_is_told_in_portions() {
+        let mut shelf = shelf();
+        for index in 0..100 {
+            say(&mut shelf, worker(index), Kind::Subscribe, "a", b"");
+        }
+        let header = Header { action_len: 1, payload_len: 1, ..Header::bare(Kind::Publish) };
+        let mut bytes = BytesMut::new();
+        (0..100).for_each(|_| frame::put(&mut bytes, header, "a", b"1"));
+        let (bytes, charge) = (bytes.freeze(), 100 * charge(&header));
+        let (lane, class, from) = (Lane::Messages, Class::Direct, agent());
+        let mut rest = Some(Run { bytes, frames: 100, charge, lane, class, from, only: None, calls: false });
+        let (mut portions, mut changes) = (0, 0);
+        while let Some(run) = rest {
+            let mut out = Vec::new();
+            rest = shelf.arrive(run, &mut out);
+            check(&shelf);
+            portions += 1;
+            changes += told(&out).len();
+            (0..100).for_each(|index| drop(fetch(&mut shelf, worker(index))));
+        }
+        // Ten changes at a time. Each reader has room for seven frames, one of which is something else: the answer to its
+        // subscription, later the change for which there was no room before.
+        assert_eq!((portions, changes), (10, 10 * 100 * 6));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::control::{Ack, Span, read_credits};
 use super::frame::{self, Frames};
 use super::header::{Address, Class, Header, Kind, Lane, WireError};
 use super::reason::Reason;
+use super::returns::Effect;
 use super::run::Run;
 use crate::identity::{Incarnation, MemberId, Slot};
 
@@ -245,6 +246,35 @@ fn the_latest_roster_replaces_the_one_that_waits_and_keeps_to_its_place() {
     desk.ack(1, 1, 1);
     assert_eq!(desk.messages(1), [4]);
     assert_eq!(desk.returned(), []);
+}
+
+#[test]
+fn what_the_master_keeps_is_for_the_unready_too_and_told_to_have_been_passed_on_but_for_the_dead() {
+    let shelved =
+        |id: MemberId, numbers: &[u32]| Run { lane: Lane::Answers, from: id, ..frames(Kind::Kept, id, id, numbers) };
+    let fetched = |desk: &mut Desk| {
+        let told = desk.out.drain(..).map(|effect| match effect {
+            Effect::Fetched { by, charge } => (by, charge),
+            other => panic!("{other:?}"),
+        });
+        told.collect::<Vec<_>>()
+    };
+    let mut desk = Desk::new();
+    desk.open(1);
+    desk.queue.shelved(worker(1), shelved(worker(1), &[1, 2, 3, 4, 5]), desk.now, &mut desk.out);
+    desk.queue.shelved(worker(1), shelved(worker(1), &[6, 7, 8, 9]), desk.now, &mut desk.out);
+    assert_eq!(desk.messages(1), [1, 2, 3, 4, 5, 6, 7, 8], "no more than it acknowledges");
+    assert_eq!(fetched(&mut desk), [(worker(1), 8 * 128)]);
+    desk.queue.replace(worker(1));
+    desk.open(2);
+    desk.queue.shelved(worker(2), shelved(worker(2), &[21]), desk.now, &mut desk.out);
+    desk.ack(1, 0, 3);
+    desk.queue.shelved(worker(1), shelved(worker(1), &[10]), desk.now, &mut desk.out);
+    assert_eq!((desk.messages(1), desk.messages(2)), (vec![9, 10], vec![21]), "also while it drains");
+    assert_eq!(fetched(&mut desk), [(worker(2), 128), (worker(1), 2 * 128)]);
+    desk.queue.gone(worker(1), &mut desk.out);
+    desk.queue.shelved(worker(1), shelved(worker(1), &[11]), desk.now, &mut desk.out);
+    assert_eq!(fetched(&mut desk), []);
 }
 
 #[test]

@@ -289,7 +289,10 @@ impl Station {
                 false
             }
             Toll::Shelf => {
-                out.push(Effect::Fetched { by: self.id, charge: run.charge });
+                match out.last_mut() {
+                    Some(Effect::Fetched { by, charge }) if *by == self.id => *charge += run.charge,
+                    _ => out.push(Effect::Fetched { by: self.id, charge: run.charge }),
+                }
                 false
             }
         };
