@@ -121,16 +121,7 @@ impl Ear<'_> {
                     member.tell(Event::Order(order));
                 }
             }
-            Kind::Hello
-            | Kind::Ready
-            | Kind::Exception
-            | Kind::Ack
-            | Kind::Watch
-            | Kind::Pong
-            | Kind::Publish
-            | Kind::Retract
-            | Kind::Subscribe
-            | Kind::Unsubscribe => {
+            Kind::Hello | Kind::Ready | Kind::Exception | Kind::Ack | Kind::Watch | Kind::Pong | Kind::Shelf => {
                 return Err(WireError::WrongState(header.kind));
             }
         }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::credit::NoCredit;
 use super::shared::Member;
-use crate::transport::{Account, Address, Header, Kind, charge, window};
+use crate::transport::{Account, Address, Header, Kind, Want, charge, window};
 
 /// What has become of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,7 +217,8 @@ impl Drop for Listening {
 }
 
 fn farewell(name: &str) -> Header {
-    Header { to: Address::shelf(), action_len: name.len() as u16, ..Header::bare(Kind::Unsubscribe) }
+    let (to, detail) = (Address::shelf(), Want::Unsubscribe.to_detail());
+    Header { to, action_len: name.len() as u16, detail, ..Header::bare(Kind::Shelf) }
 }
 
 /// Tells the master that nobody listens, if that is so: whoever has begun meanwhile would be left without.

@@ -28,6 +28,17 @@ impl Parcel {
     }
 }
 
+/// What user code may call an action or a topic.
+pub(super) fn check_name(name: &str) -> Result<(), SendError> {
+    if name.is_empty() || name.len() > ACTION_LIMIT {
+        return Err(SendError::BadAction(name.len()));
+    }
+    match name.starts_with(RESERVED) {
+        true => Err(SendError::Reserved(name.to_owned())),
+        false => Ok(()),
+    }
+}
+
 /// What an answer is to whoever asked.
 pub(super) fn conclude<A: DeserializeOwned + 'static>(answer: Answer) -> Result<A, CallError> {
     match answer.outcome {
@@ -77,12 +88,7 @@ impl Messenger {
     }
 
     pub(super) fn pack(&self, kind: Kind, to: Address, action: &str, body: &impl Body) -> Result<Parcel, SendError> {
-        if action.is_empty() || action.len() > ACTION_LIMIT {
-            return Err(SendError::BadAction(action.len()));
-        }
-        if action.starts_with(RESERVED) {
-            return Err(SendError::Reserved(action.to_owned()));
-        }
+        check_name(action)?;
         let (raw, payload) = body.encode().map_err(|error| SendError::Encode(error.to_string()))?;
         self.wrap(kind, to, action, raw, payload)
     }

@@ -6,11 +6,12 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use super::Messenger;
 use super::body::{Body, decode};
 use super::error::{CallError, SendError};
-use super::{Messenger, RESERVED};
+use super::parcel::check_name;
 use crate::member::{Listening, News, Value};
-use crate::transport::{ACTION_LIMIT, Address, Kind, Outcome, charge};
+use crate::transport::{Address, Kind, Outcome, Want, charge};
 
 impl Messenger {
     /// Has the master keep a value under a topic, in place of the one before. Those who have subscribed hear it, those who
@@ -30,7 +31,7 @@ impl Messenger {
     pub async fn publish(&self, topic: &str, value: impl Body) -> Result<(), CallError> {
         check_name(topic)?;
         let body = value.encode().map_err(|error| SendError::Encode(error.to_string()))?;
-        self.tell_shelf(Kind::Publish, topic, body, None).await
+        self.tell_shelf(Want::Publish, topic, body, None).await
     }
 
     /// Has the master keep nothing under a topic. Those who have subscribed hear that.
@@ -41,7 +42,7 @@ impl Messenger {
     /// As of [`publish`](Messenger::publish).
     pub async fn retract(&self, topic: &str) -> Result<(), CallError> {
         check_name(topic)?;
-        self.tell_shelf(Kind::Retract, topic, (true, Bytes::new()), None).await
+        self.tell_shelf(Want::Retract, topic, (true, Bytes::new()), None).await
     }
 
     /// Listens to a topic: the value that is kept first, if there is one, and then every change.
@@ -59,21 +60,21 @@ impl Messenger {
         check_name(topic)?;
         self.member.spawner.acts("subscribes to a topic");
         let listening = Listening::begin(&self.member, topic);
-        self.tell_shelf(Kind::Subscribe, topic, (true, Bytes::new()), Some(&listening)).await?;
+        self.tell_shelf(Want::Subscribe, topic, (true, Bytes::new()), Some(&listening)).await?;
         Ok(Subscription { listening, lost: 0, value: PhantomData })
     }
 
     async fn tell_shelf(
         &self,
-        kind: Kind,
+        want: Want,
         topic: &str,
         (raw, payload): (bool, Bytes),
         listening: Option<&Listening>,
     ) -> Result<(), CallError> {
         self.member.spawner.acts("has to do with a topic");
-        let mut parcel = self.wrap(kind, Address::shelf(), topic, raw, payload)?;
+        let mut parcel = self.wrap(Kind::Shelf, Address::shelf(), topic, raw, payload)?;
         let mut pending = self.member.calls.open();
-        parcel.header.correlation = pending.number();
+        (parcel.header.correlation, parcel.header.detail) = (pending.number(), want.to_detail());
         let charged = self.member.credit.take(parcel.account, charge(&parcel.header)).await;
         charged.map_err(|_| SendError::Closed)?;
         let say = || self.dispatch(parcel, topic);
@@ -87,17 +88,6 @@ impl Messenger {
             // The master is no member, and does not fail so.
             Outcome::Failed | Outcome::Dropped => Err(CallError::Dropped),
         }
-    }
-}
-
-/// What user code may call a topic.
-fn check_name(topic: &str) -> Result<(), SendError> {
-    if topic.is_empty() || topic.len() > ACTION_LIMIT {
-        return Err(SendError::BadAction(topic.len()));
-    }
-    match topic.starts_with(RESERVED) {
-        true => Err(SendError::Reserved(topic.to_owned())),
-        false => Ok(()),
     }
 }
 

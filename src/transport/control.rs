@@ -212,10 +212,7 @@ impl Order {
             | Kind::Call
             | Kind::Reply
             | Kind::Undelivered
-            | Kind::Publish
-            | Kind::Retract
-            | Kind::Subscribe
-            | Kind::Unsubscribe
+            | Kind::Shelf
             | Kind::Kept => return None,
         })
     }

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `to` and `from` are addresses, see [`Address`]. `from` is what the master writes there, never what it reads. What
-//! `detail` means depends on the kind: the time a call has, the outcome of a reply, the reason of a return, how many values
-//! were skipped.
+//! `detail` means depends on the kind: the time a call has, the outcome of a reply, the reason of a return, what is wanted
+//! of the shelf, how many changes were skipped.
 
 use std::fmt;
 
@@ -43,11 +43,8 @@ pub(crate) enum Kind {
     Reply = 35,
     Undelivered = 36,
     // From a member to what the master keeps, and back.
-    Publish = 49,
-    Retract = 50,
-    Subscribe = 51,
-    Unsubscribe = 52,
-    Kept = 53,
+    Shelf = 49,
+    Kept = 50,
 }
 
 /// The order in which frames of one link are acknowledged. Answers have their own, so that a handler that waits for one
@@ -79,11 +76,8 @@ impl Kind {
             34 => Kind::Call,
             35 => Kind::Reply,
             36 => Kind::Undelivered,
-            49 => Kind::Publish,
-            50 => Kind::Retract,
-            51 => Kind::Subscribe,
-            52 => Kind::Unsubscribe,
-            53 => Kind::Kept,
+            49 => Kind::Shelf,
+            50 => Kind::Kept,
             _ => return None,
         })
     }
@@ -91,9 +85,7 @@ impl Kind {
     /// The lane in which it is acknowledged. `None`: it goes ahead of both and is not.
     pub(crate) fn lane(self) -> Option<Lane> {
         match self {
-            Kind::Message | Kind::Call | Kind::Publish | Kind::Retract | Kind::Subscribe | Kind::Unsubscribe => {
-                Some(Lane::Messages)
-            }
+            Kind::Message | Kind::Call | Kind::Shelf => Some(Lane::Messages),
             // What is known of a death travels behind the last message of the dead. A kept value is for members that are not
             // ready yet, too.
             Kind::Reply | Kind::Undelivered | Kind::Roster | Kind::Kept => Some(Lane::Answers),
@@ -111,6 +103,39 @@ impl Kind {
             | Kind::Growth
             | Kind::Ping => None,
         }
+    }
+}
+
+/// What a member wants of what the master keeps: the `detail` of a frame to the shelf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Want {
+    /// The topic has this value from now on.
+    Publish = 1,
+    /// The topic has none.
+    Retract = 2,
+    /// To hear of the topic.
+    Subscribe = 3,
+    /// To hear no more of it. Has no answer.
+    Unsubscribe = 4,
+}
+
+impl Want {
+    #[cfg(test)]
+    pub(crate) const ALL: [Want; 4] = [Want::Publish, Want::Retract, Want::Subscribe, Want::Unsubscribe];
+
+    pub(crate) fn from_detail(detail: u32) -> Option<Want> {
+        Some(match detail {
+            1 => Want::Publish,
+            2 => Want::Retract,
+            3 => Want::Subscribe,
+            4 => Want::Unsubscribe,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn to_detail(self) -> u32 {
+        self as u32
     }
 }
 

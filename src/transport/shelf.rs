@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::account::{Account, charge};
 use super::frame::{self, Frames};
-use super::header::{Class, Flags, Header, Kind, Lane};
+use super::header::{Class, Flags, Header, Kind, Lane, Want};
 use super::reason::{Outcome, Reason};
 use super::returns::Effect;
 use super::run::Run;
@@ -110,12 +110,13 @@ impl Shelf {
             dealt_with += 1;
             visits += 1 + self.topics.get(topic).map_or(0, |topic| topic.readers.len());
             let payload = &frame[frame::payload_start(&header)..];
-            let answered = match header.kind {
-                Kind::Publish => self.publish(run.from, topic, &header, payload, out),
-                Kind::Retract => self.retract(run.from, topic, out),
-                Kind::Subscribe => self.subscribe(run.from, topic),
-                // Nobody waits for the end of that.
-                _ => {
+            // The session lets through nothing else.
+            let Some(want) = Want::from_detail(header.detail) else { continue };
+            let answered = match want {
+                Want::Publish => self.publish(run.from, topic, &header, payload, out),
+                Want::Retract => self.retract(run.from, topic, out),
+                Want::Subscribe => self.subscribe(run.from, topic),
+                Want::Unsubscribe => {
                     self.unsubscribe(run.from, topic);
                     out.push(Effect::Credit { to: run.from, account: Account::Shelf, charge: charge(&header) });
                     continue;
@@ -196,6 +197,11 @@ impl Shelf {
         Ok(())
     }
 
+    /// The name of a topic, shared with the topic if there is one.
+    fn name(&self, name: &str) -> Arc<str> {
+        self.topics.get_key_value(name).map_or_else(|| name.into(), |(name, _)| name.clone())
+    }
+
     fn next_version(&mut self) -> u32 {
         self.version = self.version.checked_add(1).unwrap_or(1);
         self.version
@@ -203,10 +209,7 @@ impl Shelf {
 
     /// A topic has another value from now on: its readers hear of it.
     fn change(&mut self, name: &str, value: Option<Value>, version: u32, out: &mut Vec<Effect>) {
-        let name: Arc<str> = match self.topics.get_key_value(name) {
-            Some((name, _)) => name.clone(),
-            None => name.into(),
-        };
+        let name = self.name(name);
         let topic = self.topics.entry(name.clone()).or_default();
         (topic.value, topic.version) = (value, version);
         let readers: Vec<MemberId> = topic.readers.iter().copied().collect();
@@ -220,14 +223,12 @@ impl Shelf {
     }
 
     fn subscribe(&mut self, from: MemberId, name: &str) -> Result<(), Reason> {
+        let shared = self.name(name);
         let patron = self.patrons.entry(from).or_default();
         if patron.subscriptions.len() >= SUBSCRIPTIONS && !patron.subscriptions.contains(name) {
             return Err(Reason::Full);
         }
-        let name: Arc<str> = match self.topics.get_key_value(name) {
-            Some((name, _)) => name.clone(),
-            None => name.into(),
-        };
+        let name = shared;
         let topic = self.topics.entry(name.clone()).or_default();
         topic.readers.insert(from);
         if topic.value.is_some() {

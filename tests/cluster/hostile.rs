@@ -35,6 +35,9 @@ fn hostile(when: &str) {
         "flood-of-pongs",
         "long-pong",
         "a-masters-ping",
+        "nameless-topic",
+        "unknown-wish",
+        "a-masters-value",
         "not-a-text",
         "truncated",
     ];

@@ -26,6 +26,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
+use hatchery::simulation::Chaos;
 use hatchery::{Context, Hatchery, Messenger, Request, Slot};
 
 fn secs(secs: u64) -> Duration {
@@ -54,6 +55,11 @@ fn as_many_as(usual: u64) -> Range<u64> {
         .unwrap_or_else(|| {
             panic!("{SEEDS} is {told:?}, and is to be how many seeds, or from which to which: 1000..2000")
         })
+}
+
+/// What members have to get over in stories of what is said between them.
+fn rough() -> Chaos {
+    Chaos::new().crashes_per_hour(300.0).freezes_per_hour(100.0).link_stalls_per_hour(100.0).panics_per_hour(60.0)
 }
 
 /// Dice of a test's own, by the seed of its world.

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hatchery::messenger::Lost;
-use hatchery::simulation::{Chaos, Fault, Simulation, explore};
+use hatchery::simulation::{Fault, Simulation, explore};
 use hatchery::{
     CallError, Context, Hatchery, MemberId, Message, Messenger, Reason, Recipient, Request, Role, Slot, Target,
 };
 
-use crate::{agent, ms, secs, seeds};
+use crate::{agent, ms, rough, secs, seeds};
 
 /// A message, as its sender has it.
 type Key = (MemberId, u64);
@@ -260,13 +260,7 @@ fn i6_i8_what_living_members_sent_was_delivered_once_and_in_order_or_came_back()
         let ledger = Shared::default();
         let cluster = sim.start(correspondents(&ledger, 3, ms(20))).await?;
         cluster.ready().await?;
-        let chaos = sim.chaos(
-            Chaos::new()
-                .crashes_per_hour(300.0)
-                .freezes_per_hour(100.0)
-                .link_stalls_per_hour(100.0)
-                .panics_per_hour(60.0),
-        );
+        let chaos = sim.chaos(rough());
         sim.elapse(secs(120)).await;
         chaos.stop();
         sim.eventually(secs(120), || cluster.status().ready(Role::WORKER) == 3).await?;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use hatchery::simulation::{Chaos, Fault, explore};
+use hatchery::simulation::{Fault, explore};
 use hatchery::{Context, Hatchery, MemberId, Role, Slot};
 
-use crate::{ms, secs, seeds};
+use crate::{ms, rough, secs, seeds};
 
 const TOPIC: &str = "count";
 
@@ -65,13 +65,7 @@ fn whoever_lives_hears_every_change_in_order_or_how_many_it_missed_and_the_lates
         let heard = Heard::default();
         let cluster = sim.start(counted(&heard, 3)).await?;
         cluster.ready().await?;
-        let chaos = sim.chaos(
-            Chaos::new()
-                .crashes_per_hour(300.0)
-                .freezes_per_hour(100.0)
-                .link_stalls_per_hour(100.0)
-                .panics_per_hour(60.0),
-        );
+        let chaos = sim.chaos(rough());
         sim.elapse(secs(120)).await;
         chaos.stop();
         assert!(chaos.took_effect() > 3, "{} faults took effect", chaos.took_effect());

@@ -114,6 +114,14 @@ fn header(kind: u8, action: u16, payload: u32) -> Vec<u8> {
     header
 }
 
+/// A frame that wants this of a topic.
+fn wish(want: u8, topic: &[u8]) -> Vec<u8> {
+    let mut frame = header(49, topic.len() as u16, 0);
+    (frame[8], frame[28]) = (6, want);
+    frame.extend(topic);
+    frame
+}
+
 /// A frame without a fault: alone, it would be delivered.
 fn message() -> Vec<u8> {
     let mut frame = header(33, 6, 0);
@@ -147,6 +155,9 @@ fn send(link: &OwnedFd, what: &str) {
         "flood-of-pongs" => header(6, 0, 0).repeat(1_000),
         "long-pong" => [header(6, 0, 4_000), vec![0; 4_000]].concat(),
         "a-masters-ping" => header(24, 0, 0),
+        "nameless-topic" => wish(1, b""),
+        "unknown-wish" => wish(9, b"topic"),
+        "a-masters-value" => header(50, 0, 0),
         "not-a-text" => {
             let mut frame = message();
             frame[32..].fill(0xff);
