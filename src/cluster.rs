@@ -25,7 +25,7 @@ use crate::actors::Blueprint;
 use crate::process::signals::ends_are_ignored;
 use crate::process::{
     Address, BindError, Bound, Capabilities, Lent, Nursery, Orphans, ProcessBackend, adopt_descendants,
-    have_descriptors,
+    have_descriptors, random,
 };
 use crate::supervision::Plan;
 use crate::threads::{Program, Threads};
@@ -171,13 +171,7 @@ impl Cluster {
         // What grows while one cluster runs is not for the next.
         let directory = Arc::new(self.blueprint.directory.declared());
         let blueprint = Blueprint { listeners: lent, directory, ..self.blueprint.clone() };
-        let seed = seed().map_err(StartError::os("failed to draw a seed"))?;
+        let seed = random().map_err(StartError::os("failed to draw a seed"))?;
         Ok(Launch { plan: self.plan.clone(), blueprint, backend, seed, observers: Vec::new(), sockets: kept })
     }
-}
-
-fn seed() -> std::io::Result<u64> {
-    let mut bytes = [0; 8];
-    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes).map_err(std::io::Error::other)?;
-    Ok(u64::from_le_bytes(bytes))
 }

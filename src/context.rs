@@ -3,12 +3,13 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ractor::ActorRef;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
+use crate::bulletin::{Closed, Reader};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 use crate::listener::{Listener, ListenerError};
 use crate::member::{Inside, Member};
@@ -37,7 +38,6 @@ impl Context {
         Context { member: inside.member, listeners: Arc::new(inside.listeners) }
     }
 
-    #[cfg(any(feature = "axum", feature = "simulation"))]
     pub(crate) fn member(&self) -> &Arc<Member> {
         &self.member
     }
@@ -72,7 +72,7 @@ impl Context {
     /// Resolves with `true` when every member of the cluster has been ready at once, or at once when that has happened;
     /// with `false` when this member is to finish before. Cancel-safe.
     pub fn cluster_ready(&self) -> impl Future<Output = bool> + Send + use<> {
-        let (ready, stopping) = (self.member.cluster_ready.subscribe(), self.member.stopping.subscribe());
+        let (ready, stopping) = (self.member.cluster_ready.reader(), self.member.stopping.reader());
         async move {
             tokio::select! {
                 biased;
@@ -85,12 +85,12 @@ impl Context {
     /// Resolves when this member is to finish: the cluster stops, or it is being replaced after an exception, or its
     /// master is lost. It has until its deadline. Cancel-safe.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
-        resolved(self.member.stopping.subscribe())
+        resolved(self.member.stopping.reader())
     }
 
     /// Whether [`stopping`](Context::stopping) has resolved.
     pub fn is_stopping(&self) -> bool {
-        *self.member.stopping.borrow()
+        self.member.stopping.get()
     }
 
     /// The way to the other members.
@@ -146,7 +146,7 @@ impl Context {
     /// Cancel-safe. Not before this member's link is up, and not at all once it is lost.
     pub async fn members(&self) -> Members {
         self.member.watch();
-        let mut roster = self.member.roster.subscribe();
+        let mut roster = self.member.roster.reader();
         // The sender is held by the member, which is held by this.
         let _ = roster.wait_for(Option::is_some).await;
         Members { roster }
@@ -159,6 +159,11 @@ impl Context {
         F::Output: Send + 'static,
     {
         self.member.spawner.spawn(task.instrument(self.member.span.clone()))
+    }
+
+    /// What the calendar shows: that of the machine, or, simulated, that of the simulation.
+    pub fn calendar(&self) -> SystemTime {
+        self.member.spawner.calendar()
     }
 
     /// Reports that something went wrong which this process cannot be trusted to have survived. The same as a panic: a
@@ -174,7 +179,7 @@ impl fmt::Debug for Context {
     }
 }
 
-async fn resolved(mut flag: watch::Receiver<bool>) {
+async fn resolved(mut flag: Reader<bool>) {
     if flag.wait_for(|&set| set).await.is_err() {
         // The member is gone, and whoever waits with it.
         std::future::pending::<()>().await;
@@ -184,28 +189,28 @@ async fn resolved(mut flag: watch::Receiver<bool>) {
 /// The slots of the cluster and how they are, as the master last told.
 #[derive(Clone, Debug)]
 pub struct Members {
-    roster: watch::Receiver<Option<Roster>>,
+    roster: Reader<Option<Roster>>,
 }
 
 impl Members {
     /// What was told last.
     pub fn current(&self) -> Roster {
-        self.roster.borrow().clone().unwrap_or_default()
+        self.roster.get().unwrap_or_default()
     }
 
     /// Resolves when there is news since the last call, with it. Cancel-safe. Never, once the link is lost.
     pub async fn changed(&mut self) -> Roster {
-        if self.roster.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        match self.roster.changed().await {
+            Ok(roster) => roster.unwrap_or_default(),
+            Err(Closed) => std::future::pending().await,
         }
-        self.roster.borrow_and_update().clone().unwrap_or_default()
     }
 
     /// Resolves when `condition` holds, at once if it does, with the roster for which it did. Cancel-safe.
     pub async fn wait_for(&mut self, mut condition: impl FnMut(&Roster) -> bool) -> Roster {
         match self.roster.wait_for(|roster| roster.as_ref().is_some_and(&mut condition)).await {
-            Ok(roster) => roster.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+            Ok(roster) => roster.unwrap_or_default(),
+            Err(Closed) => std::future::pending().await,
         }
     }
 }

@@ -16,9 +16,11 @@ use crate::context::Context;
 use crate::error::{BoxError, chain};
 use crate::identity::Role;
 use crate::listener::Sharing;
-use crate::member::{self, Inside, RoleFn};
+use crate::member::RoleFuture;
 use crate::process::{self, Address};
 use crate::run;
+#[cfg(feature = "schedule")]
+use crate::schedule::{Job, Schedule, Tick, job};
 use crate::supervision::Strategy;
 
 /// As many workers as this process may use cores: what the cpuset and the quota of its control group leave of the
@@ -54,14 +56,19 @@ pub struct Hatchery {
     kept_value_limit: Option<usize>,
     kept_limit: usize,
     publishers: Option<Vec<String>>,
+    #[cfg(feature = "schedule")]
+    schedules: Vec<(String, Schedule, Arc<Job>)>,
 }
 
 /// A role as it was declared.
 struct Declared {
     name: String,
     count: usize,
-    run: Arc<RoleFn>,
+    run: Arc<ContextFn>,
 }
+
+/// A role function whose types have been forgotten.
+type ContextFn = dyn Fn(Context) -> RoleFuture + Send + Sync;
 
 type Tune = Box<dyn FnOnce(&mut RoleSettings)>;
 
@@ -90,6 +97,8 @@ impl Hatchery {
             kept_value_limit: None,
             kept_limit: 64 << 20,
             publishers: None,
+            #[cfg(feature = "schedule")]
+            schedules: Vec::new(),
         }
     }
 
@@ -215,11 +224,27 @@ impl Hatchery {
         Fut: Future<Output = Result<(), E>> + 'static,
         E: Into<BoxError>,
     {
-        let run = move |inside: Inside| -> member::RoleFuture {
-            let work = run(Context::new(inside));
+        let run = move |cx: Context| -> RoleFuture {
+            let work = run(cx);
             Box::pin(async move { work.await.map_err(|error| chain(&*error.into())) })
         };
         self.roles.push(Declared { name: name.into(), count, run: Arc::new(run) });
+        self
+    }
+
+    /// Has something done at times: `work`, which runs where the schedule says, with the context of the member that runs it.
+    /// The trigger lives in the agent, which the plan must declare. See [`schedule`](crate::schedule).
+    ///
+    /// A panic in `work` is an exception of the member that runs it, and a failed run; an error that it returns is a failed run.
+    /// Dropped at the run's deadline, and with its member: it may stop at any `await`.
+    #[cfg(feature = "schedule")]
+    pub fn schedule<F, Fut, E>(mut self, name: impl Into<String>, schedule: Schedule, work: F) -> Hatchery
+    where
+        F: Fn(Context, Tick) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.schedules.push((name.into(), schedule, job(work)));
         self
     }
 

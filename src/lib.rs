@@ -33,6 +33,7 @@
 //! | [`Hatchery::enter`] | the same in a program that does other things besides: [`Cluster`], [`ClusterHandle`] |
 //! | [`RoleSettings`] | what can be said of one role |
 //! | [`Context`] | what a member's code holds: ready, stopping, listener, messenger, members |
+//! | `Schedule` | what is done at times, by whom (feature `schedule`, on by default) |
 //! | [`Listener`] | accepts on the shared port, and stops at once when it must |
 //! | `axum::serve` | axum on it, with a drain that loses nothing (feature `axum`, on by default) |
 //! | [`Messenger`] | typed messages and calls between members, and values that are kept for all of them |
@@ -41,7 +42,8 @@
 //!
 //! # Features
 //!
-//! `axum` (default): [`Listener`] as an axum listener, and `axum::serve`. `postcard`: payloads are encoded with postcard
+//! `axum` (default): [`Listener`] as an axum listener, and `axum::serve`. `schedule` (default): cron expressions and intervals,
+//! [`Hatchery::schedule`]. `postcard`: payloads are encoded with postcard
 //! instead of bincode; the same in all processes, which are one program. `async-trait`: for trees of actors that have ractor's
 //! feature of that name on.
 //!
@@ -52,6 +54,7 @@
 mod actors;
 #[cfg(feature = "axum")]
 pub mod axum;
+mod bulletin;
 mod cluster;
 mod context;
 mod deputy;
@@ -67,6 +70,8 @@ pub mod process;
 pub mod remote;
 pub mod roster;
 mod run;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod supervision;
@@ -89,6 +94,8 @@ pub use messenger::{
 pub use process::{Address, Contained, contain, contain_future};
 pub use remote::{Protocol, ProxyMsg};
 pub use roster::{MemberState, MemberStatus, Roster};
+#[cfg(feature = "schedule")]
+pub use schedule::{Schedule, ScheduleError, ScheduleStatus, Tick};
 
 pub use bytes::Bytes;
 

@@ -34,7 +34,9 @@ pub(crate) use calls::{Answer, Pending};
 pub(crate) use credit::NoCredit;
 pub use dispatch::AlreadyAnswered;
 pub(crate) use dispatch::{Consume, Consumed, Delivery, Reply, Task, Unacked};
-pub(crate) use enter::{Admission, Inside, RoleFn, RoleFuture, RoleInside, enter};
+#[cfg(feature = "simulation")]
+pub(crate) use enter::RoleFn;
+pub(crate) use enter::{Admission, Inside, RoleFuture, RoleInside, enter};
 pub(crate) use gate::Position;
 pub(crate) use life::{Habits, MASTER_LOST};
 pub(crate) use live::{Vessel, live};

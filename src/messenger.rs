@@ -30,19 +30,19 @@ pub(crate) use handler::{Answer, Answerer};
 pub use handler::{Asynchronous, Ending, Handler, Message, Plain, Request};
 pub use streams::{Messages, UndeliveredMessages};
 pub use target::{Recipient, Target};
+#[cfg(feature = "schedule")]
+pub(crate) use topics::Keeping;
 pub use topics::{Subscription, Update};
 
+use self::parcel::check_name;
 use crate::identity::{MemberId, Role, Slot};
 use crate::member::Member;
 pub use crate::member::{AlreadyAnswered, Lost, Undelivered};
 pub use crate::transport::Reason;
-use crate::transport::{Address, Kind, charge};
+use crate::transport::{Address, Kind, RESERVED, charge};
 
 /// How long a call waits for its answer unless told otherwise.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Actions whose names begin so are the library's own: those of actors that are served, see [`remote`](crate::remote).
-pub(crate) const RESERVED: &str = "hatchery:";
 
 /// How many messages of a stream may wait for whoever reads it. The rest waits where all messages do.
 const STREAM: usize = 16;
@@ -249,6 +249,21 @@ impl Messenger {
         Fut: Future<Output = Result<R, E>> + Send + 'static,
     {
         assert_free(action);
+        self.serve(action, handler)
+    }
+
+    /// The same, whatever the action is called.
+    pub(crate) fn serve<T, R, E, Fut>(
+        &self,
+        action: &str,
+        handler: impl Fn(Request<T>) -> Fut + Send + Sync + 'static,
+    ) -> Result<(), AlreadyAnswered>
+    where
+        T: DeserializeOwned + 'static,
+        R: Serialize + 'static,
+        E: fmt::Display,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+    {
         self.member.dispatch.set_reply(&self.member, action, handler::reply(handler))
     }
 
@@ -280,18 +295,56 @@ impl Messenger {
     where
         A: DeserializeOwned + 'static,
     {
-        let to = self.check(Target::One(to.into()))?;
-        let mut parcel = self.pack(Kind::Call, to, action, &request)?;
+        check_name(action)?;
+        self.request(deadline, to.into(), action, request).await
+    }
+
+    /// The same, whatever the action is called.
+    pub(crate) async fn request<A>(
+        &self,
+        deadline: Duration,
+        to: Recipient,
+        action: &str,
+        request: impl Body,
+    ) -> Result<A, CallError>
+    where
+        A: DeserializeOwned + 'static,
+    {
+        self.request_from(deadline, deadline, to, action, request).await.0
+    }
+
+    /// The same for one that is to be given to its callee within `patience`, and answered within `deadline`; and who it was
+    /// given to, where that is known.
+    pub(crate) async fn request_from<A>(
+        &self,
+        patience: Duration,
+        deadline: Duration,
+        to: Recipient,
+        action: &str,
+        request: impl Body,
+    ) -> (Result<A, CallError>, Option<MemberId>)
+    where
+        A: DeserializeOwned + 'static,
+    {
         let asked = async {
+            let to = self.check(Target::One(to))?;
+            let (raw, payload) = parcel::encode(&request)?;
+            let mut parcel = self.wrap(Kind::Call, to, action, raw, payload)?;
             let mut pending = self.member.calls.open();
-            parcel.number(&pending, deadline);
+            parcel.number(&pending, patience);
             let charged = self.member.credit.take(parcel.account, charge(&parcel.header)).await;
             charged.map_err(|_| SendError::Closed)?;
             self.dispatch(parcel, action);
             pending.answer().await.ok_or(CallError::Closed)
         };
-        let timed_out = |_| CallError::Undelivered(Reason::TimedOut);
-        parcel::conclude(tokio::time::timeout(deadline, asked).await.map_err(timed_out)??)
+        match tokio::time::timeout(deadline, asked).await {
+            Ok(Ok(answer)) => {
+                let from = answer.from;
+                (parcel::conclude(answer), from)
+            }
+            Ok(Err(error)) => (Err(error), None),
+            Err(_) => (Err(CallError::Undelivered(Reason::TimedOut)), None),
+        }
     }
 
     /// What is lost of this member's messages, from now on.
@@ -330,12 +383,14 @@ impl Messenger {
 
     /// An incarnation that the roster has seen go will not come back. Where none was asked for, the master knows.
     fn check_alive(&self, member: MemberId) -> Result<(), SendError> {
-        let roster = self.member.roster.borrow();
-        let Some(roster) = roster.as_ref() else { return Ok(()) };
-        let of_slot = || roster.members.iter().filter(|status| status.id.slot() == member.slot());
-        let latest = of_slot().map(|status| status.id.incarnation()).max();
-        let is_present = of_slot().any(|status| status.id == member && status.pid.is_some());
-        match latest.is_some_and(|latest| latest > member.incarnation()) && !is_present {
+        let is_gone = self.member.roster.look(|roster| {
+            let Some(roster) = roster else { return false };
+            let of_slot = || roster.members.iter().filter(|status| status.id.slot() == member.slot());
+            let latest = of_slot().map(|status| status.id.incarnation()).max();
+            let is_present = of_slot().any(|status| status.id == member && status.pid.is_some());
+            latest.is_some_and(|latest| latest > member.incarnation()) && !is_present
+        });
+        match is_gone {
             true => Err(SendError::Gone(member)),
             false => Ok(()),
         }

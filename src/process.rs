@@ -13,6 +13,7 @@
 mod backend;
 pub(crate) mod black_box;
 pub(crate) mod boot;
+mod chance;
 pub(crate) mod clock;
 mod descendants;
 mod descriptors;
@@ -35,6 +36,7 @@ pub(crate) mod watch;
 pub use backend::{
     Capabilities, Executable, Exit, LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning,
 };
+pub(crate) use chance::random;
 pub(crate) use descendants::adopt_descendants;
 pub(crate) use descriptors::have_descriptors;
 pub use exit::{ExitRecord, ExitStatus};

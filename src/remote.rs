@@ -53,7 +53,8 @@ pub use ask::{Ask, ask};
 pub use host::{AlreadyHosted, Receipt};
 
 use crate::identity::{Role, Slot};
-use crate::messenger::{self, CALL_TIMEOUT, CallError, Messenger, RESERVED, Reason, Recipient, SendError, Undelivered};
+use crate::messenger::{self, CALL_TIMEOUT, CallError, Messenger, Reason, Recipient, SendError, Undelivered};
+use crate::transport::RESERVED;
 use proxy::Place;
 
 /// What an actor can be told and asked by other processes. Bounds are serde's alone; the type itself is only a name.

@@ -21,6 +21,19 @@ impl Roster {
         self.members.iter().filter(ready).count()
     }
 
+    /// Whether a process has ended, as far as this tells: it may be older than what is known of that process otherwise.
+    pub(crate) fn has_seen_end_of(&self, id: MemberId) -> bool {
+        let of_slot = || self.members.iter().filter(|status| status.id.slot() == id.slot());
+        match of_slot().find(|status| status.id == id) {
+            Some(status) => match status.state {
+                // One that is starting may have no process number yet.
+                MemberState::Starting | MemberState::Ready | MemberState::Unresponsive | MemberState::Draining => false,
+                MemberState::Waiting | MemberState::Parked | MemberState::Stopped => true,
+            },
+            None => of_slot().any(|status| status.id > id),
+        }
+    }
+
     /// The members of `role`.
     pub fn of(&self, role: Role) -> impl Iterator<Item = &MemberStatus> {
         self.members.iter().filter(move |member| member.id.role() == role)

@@ -51,7 +51,7 @@
 //!
 //! # What it cannot show
 //!
-//! Threads (`spawn_blocking` included), real sockets and files, the calendar, the order of a `HashMap`, a `select!`
+//! Threads (`spawn_blocking` included), real sockets and files, the order of a `HashMap`, a `select!`
 //! without `biased`: all these are outside of the seed. A loop that never awaits stops the whole world: a watchdog ends the
 //! process then, and tells the seed ([`Explore::standstill_limit`]).
 
@@ -78,7 +78,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use self::chaos::{Chaos, ChaosHandle};
 pub use self::client::{Client, ClientError, Connection};
@@ -211,6 +211,16 @@ impl Simulation {
     /// How much time has passed.
     pub fn now(&self) -> Duration {
         self.world.now()
+    }
+
+    /// What the calendar of this world shows: at first the first moment of 2026, in UTC. It goes with the virtual time.
+    pub fn calendar(&self) -> SystemTime {
+        self.world.calendar.get() + self.now()
+    }
+
+    /// Sets the calendar. Virtual time does not pass by that: what waits for a time of the calendar finds it nearer or farther.
+    pub fn set_calendar(&self, at: SystemTime) {
+        self.world.calendar.post(at - self.now());
     }
 
     /// Waits until `condition` holds. Looks every 10 ms, virtually. Cancel-safe.

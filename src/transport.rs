@@ -40,7 +40,9 @@ pub(crate) use control::{Ack, Hello, Order, Report, What, read_credits};
 pub(crate) use cutter::Destination;
 pub(crate) use directory::{Directory, Growth};
 pub(crate) use frame::{Limits, Peek, action, payload_start, peek, put_bare};
-pub(crate) use header::{ACTION_LIMIT, Address, Class, Flags, Header, Kind, Lane, Want, WireError};
+#[cfg(feature = "schedule")]
+pub(crate) use header::SCHEDULES;
+pub(crate) use header::{ACTION_LIMIT, Address, Class, Flags, Header, Kind, Lane, RESERVED, Want, WireError};
 pub(crate) use line::Line;
 pub(crate) use reason::Outcome;
 pub use reason::Reason;

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 /// The rooms, from the ground up. A room may look into those of lower storeys, and not into its neighbours.
 const STOREYS: &[&[&str]] = &[
-    &["error", "identity", "loopback", "text"],
+    &["bulletin", "error", "identity", "loopback", "text"],
     &["roster"],
     &["supervision", "process", "transport"],
     &["actors", "member"],
     &["messenger", "listener", "threads"],
     &["deputy", "remote"],
     &["context", "cluster"],
-    &["run"],
+    &["run", "schedule"],
     &["axum", "hatchery"],
     &["simulation"],
     &["lib"],
@@ -30,9 +30,12 @@ const NARROW: &[(&str, &[&str])] = &[("supervision", &["identity"])];
 /// What only these places may say: a file, or a room when it has no ending.
 const ONLY: &[(&str, &[&str])] = &[
     ("Instant::now", &["process/clock.rs"]),
-    ("SystemTime", &[]),
+    ("SystemTime::now", &["process/clock.rs"]),
+    ("SystemTime", &["process/clock.rs", "member", "context.rs", "schedule", "simulation"]),
     ("bincode::", &["transport/codec.rs"]),
     ("postcard::", &["transport/codec.rs"]),
+    ("croner::", &["schedule/cron.rs"]),
+    ("jiff::", &["schedule"]),
     ("ractor::", &["actors", "cluster", "remote", "context.rs"]),
     ("rustix::", &["process", "listener/socket.rs"]),
     ("nix::", &["process"]),
@@ -43,7 +46,10 @@ const ONLY: &[(&str, &[&str])] = &[
     ("unsafe", &[]),
 ];
 
-/// What the room that decides does without: time and chance are its arguments, facts are its input.
+/// Where it is decided.
+const PURE: &[&str] = &["supervision", "schedule/course.rs", "schedule/timetable.rs", "schedule/cron.rs"];
+
+/// What those who decide do without: time and chance are its arguments, facts are its input.
 const IMPURE: &[&str] = &[
     "tokio",
     "async ",
@@ -145,7 +151,7 @@ fn out_of_place(source: &Source) -> Vec<String> {
             found.extend(source.says(words));
         }
     }
-    if source.room() == "supervision" {
+    if PURE.iter().any(|place| source.path == *place || source.room() == *place) {
         found.extend(IMPURE.iter().flat_map(|words| source.says(words)));
     }
     found

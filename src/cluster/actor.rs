@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::events::Herald;
 use super::handle::{Bell, Stage};
 use super::launch::{Launch, attend};
 use crate::actors::{Desk, Master, MasterArguments, SharedBoard, SharedCore};
+use crate::bulletin::Reader;
 use crate::supervision::Urgency;
 
 /// What the actor of a cluster can be told.
@@ -53,7 +54,7 @@ pub(super) struct ClusterArguments {
 /// Only what may outlive the actor: whoever supervises it is handed this.
 pub(super) struct ClusterState {
     bell: Arc<Bell>,
-    stage: watch::Receiver<Stage>,
+    stage: Reader<Stage>,
 }
 
 #[ractor::actor(message = ClusterMsg, state = ClusterState, arguments = ClusterArguments)]
@@ -96,7 +97,7 @@ impl ClusterActor {
             Told::Stop(Urgency::Quick) => state.bell.kill("the actor of the cluster was asked"),
             Told::Alive(reply) => drop(reply.send(())),
             Told::Ended => {
-                let end = state.stage.borrow().end();
+                let end = state.stage.get().end();
                 return match end {
                     Some(Err(error)) if error.is_failure() => Err(Box::new(error)),
                     Some(_) | None => {
@@ -111,7 +112,7 @@ impl ClusterActor {
 
     /// Somebody stops the actor: the members first. The mailbox is closed by now, so the end is heard from the stage.
     async fn post_stop(&self, _: ActorRef<ClusterMsg>, state: &mut ClusterState) -> Result<(), ActorProcessingErr> {
-        if state.stage.borrow().end().is_none() {
+        if state.stage.get().end().is_none() {
             state.bell.stop("the actor of the cluster was stopped");
         }
         match Stage::until_ended(&mut state.stage).await {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::watch;
 
 use super::end::ClusterError;
 use super::handle::Stage;
 use crate::actors::{Beat, Observe};
+use crate::bulletin::{Bulletin, Reader};
 use crate::identity::{MemberId, Slot};
 use crate::supervision::{
     Action, Cause, Conclusion, Decision, Event, Exception, Moment, Operation, OperationId, Seat, Supervisor,
@@ -199,21 +199,21 @@ impl fmt::Debug for ClusterEvents {
 /// Tells what happens. With the last of them, at the end of the cluster or of its runtime, every stream ends.
 #[derive(Clone)]
 pub(super) struct Herald {
-    stage: watch::Sender<Stage>,
+    stage: Arc<Bulletin<Stage>>,
     events: broadcast::Sender<Arc<ClusterEvent>>,
     stopping: Arc<AtomicBool>,
 }
 
 /// What listeners are made from.
 pub(super) struct Audience {
-    stage: watch::Receiver<Stage>,
+    stage: Reader<Stage>,
     /// Taken by the first who asks: who starts a cluster and then listens misses nothing.
     first: Mutex<Option<broadcast::Receiver<Arc<ClusterEvent>>>>,
     events: broadcast::WeakSender<Arc<ClusterEvent>>,
 }
 
 impl Audience {
-    pub(super) fn stage(&self) -> watch::Receiver<Stage> {
+    pub(super) fn stage(&self) -> Reader<Stage> {
         self.stage.clone()
     }
 
@@ -225,19 +225,19 @@ impl Audience {
 
 impl Herald {
     pub(super) fn new() -> (Herald, Audience) {
-        let (stage, watcher) = watch::channel(Stage::Starting);
+        let stage = Arc::new(Bulletin::new(Stage::Starting));
         let (events, first) = broadcast::channel(REMEMBERED);
-        let audience = Audience { stage: watcher, first: Mutex::new(Some(first)), events: events.downgrade() };
+        let audience = Audience { stage: stage.reader(), first: Mutex::new(Some(first)), events: events.downgrade() };
         (Herald { stage, events, stopping: Arc::default() }, audience)
     }
 
-    pub(super) fn stage(&self) -> watch::Receiver<Stage> {
-        self.stage.subscribe()
+    pub(super) fn stage(&self) -> Reader<Stage> {
+        self.stage.reader()
     }
 
     /// Nobody is left.
     pub(super) fn ended(&self, end: Result<(), ClusterError>) {
-        self.stage.send_replace(Stage::Ended(end.clone()));
+        self.stage.post(Stage::Ended(end.clone()));
         self.tell(ClusterEvent::Finished(end));
     }
 
@@ -250,7 +250,7 @@ impl Herald {
         match action {
             Action::Admit(member) => self.tell(ClusterEvent::Ready { member: *member }),
             Action::AnnounceReady => {
-                self.stage.send_replace(Stage::Ready);
+                self.stage.post(Stage::Ready);
                 self.tell(ClusterEvent::ClusterReady);
             }
             Action::Park(slot) => {

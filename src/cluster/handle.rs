@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ractor::ActorRef;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::actor::ClusterMsg;
 use super::end::ClusterError;
 use super::events::{Audience, ClusterEvents};
 use super::slot::SlotHandle;
 use crate::actors::{MasterMsg, SharedBoard, SharedCore};
+use crate::bulletin::{Closed, Reader};
 use crate::deputy::Deputy;
 use crate::identity::{Role, Slot};
 use crate::messenger::Messenger;
@@ -75,10 +76,10 @@ impl ClusterHandle {
     /// [`ClusterError::Stopped`] when it was asked to stop.
     pub async fn ready(&self) -> Result<(), ClusterError> {
         let mut stage = self.shared.audience.stage();
-        let reached = stage.wait_for(|stage| !matches!(stage, Stage::Starting)).await.map(|stage| stage.clone());
+        let reached = stage.wait_for(|stage| !matches!(stage, Stage::Starting)).await;
         match reached {
             // Whoever would have told of the end may have been dropped with the runtime.
-            Ok(Stage::Ready) if stage.has_changed().is_err() => Err(ClusterError::Killed),
+            Ok(Stage::Ready) if stage.is_closed() => Err(ClusterError::Killed),
             Ok(Stage::Ready) => Ok(()),
             Ok(Stage::Ended(Err(error))) => Err(error),
             Ok(Stage::Ended(Ok(())) | Stage::Starting) => Err(ClusterError::Stopped),
@@ -225,7 +226,7 @@ impl ClusterHandle {
 
 impl fmt::Debug for ClusterHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClusterHandle").field("stage", &*self.shared.audience.stage().borrow()).finish_non_exhaustive()
+        f.debug_struct("ClusterHandle").field("stage", &self.shared.audience.stage().get()).finish_non_exhaustive()
     }
 }
 
@@ -247,11 +248,11 @@ impl Stage {
         }
     }
 
-    pub(super) async fn until_ended(stage: &mut watch::Receiver<Stage>) -> Result<(), ClusterError> {
+    pub(super) async fn until_ended(stage: &mut Reader<Stage>) -> Result<(), ClusterError> {
         match stage.wait_for(|stage| stage.end().is_some()).await {
             Ok(stage) => stage.end().unwrap_or(Err(ClusterError::Killed)),
             // Whoever would have told was dropped with the runtime.
-            Err(_) => Err(ClusterError::Killed),
+            Err(Closed) => Err(ClusterError::Killed),
         }
     }
 }

@@ -86,6 +86,19 @@ pub enum PlanError {
         /// What is wrong with it.
         why: String,
     },
+    /// A schedule cannot be meant.
+    #[cfg(feature = "schedule")]
+    #[error("schedule {name:?}: {error}")]
+    Schedule {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        error: crate::schedule::ScheduleError,
+    },
+    /// There are schedules, and no agent.
+    #[cfg(feature = "schedule")]
+    #[error("there are schedules, and the plan has no agent to keep them: declare one")]
+    NoAgent,
     /// A setting of the built-in strategy was made although another one decides.
     #[error("role {role}: {setting} is a setting of the built-in strategy, and another one decides")]
     IdleSetting {

@@ -1,6 +1,8 @@
 //! The plan of a cluster, checked before anything is bound or started.
 
 mod checks;
+#[cfg(feature = "schedule")]
+mod schedules;
 #[cfg(test)]
 mod tests;
 
@@ -10,14 +12,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::checks::{fit_for_threads, is_plain, name_listeners, number, rank, time};
+#[cfg(feature = "schedule")]
+use self::schedules::schedule;
+use super::ContextFn;
 use super::Hatchery;
 use super::plan_error::PlanError;
 use super::role::{Choice, RoleSettings};
 use crate::actors::{Blueprint, RoleBlueprint};
 use crate::cluster::Cluster;
+use crate::context::Context;
 use crate::identity::Role;
 use crate::listener::Sharing;
-use crate::member::{self, Habits, RoleFn, RoleInside};
+use crate::member::{self, Habits, Inside, RoleInside};
 use crate::process::Address;
 #[cfg(feature = "simulation")]
 use crate::supervision::OneForOne;
@@ -100,7 +106,7 @@ pub(crate) struct Simulated {
 pub(super) struct Settled {
     pub(super) role: Role,
     pub(super) settings: RoleSettings,
-    run: Arc<RoleFn>,
+    run: Arc<ContextFn>,
 }
 
 impl Hatchery {
@@ -137,6 +143,8 @@ impl Hatchery {
         };
         let publishers =
             self.publishers.map(|names| names.into_iter().map(named).collect::<Result<_, _>>()).transpose()?;
+        #[cfg(feature = "schedule")]
+        schedule(&mut roles, self.schedules, self.payload_limit)?;
         let shelf = ShelfRules { value, total: self.kept_limit, publishers };
         let listeners = name_listeners(self.listeners)?;
         roles.sort_by_key(|settled| settled.role);
@@ -180,7 +188,8 @@ impl Settled {
 
     pub(super) fn inside(&self) -> RoleInside {
         let RoleSettings { runtime_threads, oom_score, capture_stderr, stop_timeout, stays, .. } = self.settings;
-        let (habits, run) = (Habits { stays }, self.run.clone());
+        let run = self.run.clone();
+        let (habits, run) = (Habits { stays }, Arc::new(move |inside: Inside| run(Context::new(inside))));
         RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, run }
     }
 }

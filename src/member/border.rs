@@ -11,10 +11,13 @@ use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::SystemTime;
 
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::shared::Member;
+#[cfg(feature = "schedule")]
+use crate::bulletin::Reader;
 use crate::identity::MemberId;
 use crate::loopback::Sever;
 use crate::process::{catch, is_contained};
@@ -50,6 +53,17 @@ pub(crate) trait Stage: Send + Sync + fmt::Debug {
 
     /// A task outside of every border panicked while it held something of this member's.
     fn stray_panic(&self, id: MemberId);
+
+    /// What the calendar shows.
+    fn calendar(&self) -> SystemTime;
+
+    /// Changes whenever somebody sets the calendar.
+    #[cfg(feature = "schedule")]
+    fn calendar_sets(&self) -> Reader<SystemTime>;
+
+    /// A number by chance.
+    #[cfg(feature = "schedule")]
+    fn random(&self) -> u64;
 }
 
 /// The border of one member. Cheap to clone; every clone is the same border.
@@ -212,6 +226,20 @@ impl Border {
             member.exception(what, text.to_owned());
         }
         member.is_some()
+    }
+
+    pub(crate) fn calendar(&self) -> SystemTime {
+        self.0.stage.calendar()
+    }
+
+    #[cfg(feature = "schedule")]
+    pub(crate) fn calendar_sets(&self) -> Reader<SystemTime> {
+        self.0.stage.calendar_sets()
+    }
+
+    #[cfg(feature = "schedule")]
+    pub(crate) fn random(&self) -> u64 {
+        self.0.stage.random()
     }
 
     fn member(&self) -> Option<Arc<Member>> {

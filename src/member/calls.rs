@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::identity::MemberId;
 use crate::transport::Outcome;
 
 /// What came for a call.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// Who has answered, or has not, where it is known.
+    pub(crate) from: Option<MemberId>,
     pub(crate) outcome: Outcome,
     pub(crate) raw: bool,
     pub(crate) payload: Bytes,
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     fn answer() -> Answer {
-        Answer { outcome: Outcome::Answered, raw: false, payload: Bytes::new() }
+        Answer { from: None, outcome: Outcome::Answered, raw: false, payload: Bytes::new() }
     }
 
     #[tokio::test]

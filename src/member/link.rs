@@ -88,7 +88,9 @@ impl Ear<'_> {
             }
             Kind::Reply => {
                 let outcome = Outcome::from_detail(header.detail).ok_or(WireError::Malformed(header.kind))?;
-                let answer = Answer { outcome, raw: header.flags.raw, payload: frame.slice(payload_start(&header)..) };
+                let from = member.directory.member(header.from);
+                let (raw, payload) = (header.flags.raw, frame.slice(payload_start(&header)..));
+                let answer = Answer { from, outcome, raw, payload };
                 // A call that was given up: its answer is nobody's.
                 member.calls.answer(header.correlation, answer);
             }
@@ -103,7 +105,7 @@ impl Ear<'_> {
             Kind::Roster => {
                 let roster = read_roster(&frame[payload_start(&header)..], &member.directory)
                     .map_err(|_| WireError::Malformed(header.kind))?;
-                member.roster.send_replace(Some(roster));
+                member.roster.post(Some(roster));
             }
             Kind::Kept => {
                 let payload = &frame[payload_start(&header)..];

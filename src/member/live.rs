@@ -174,7 +174,7 @@ impl<V: Vessel> Course<V> {
             };
             match event {
                 Event::Orphaned | Event::MasterGone => self.vessel.orphaned(),
-                Event::Order(Order::ClusterReady) => drop(self.member.cluster_ready.send_replace(true)),
+                Event::Order(Order::ClusterReady) => self.member.cluster_ready.post(true),
                 Event::Exception(_) => self.member.exception_taken(),
                 Event::Order(Order::Drain(_) | Order::Stop(_)) | Event::Terminated => self.asked = true,
                 Event::Ready | Event::Returned(_) | Event::Order(Order::Stay) | Event::Quiet | Event::Overdue => {}
@@ -217,7 +217,7 @@ impl<V: Vessel> Course<V> {
             Step::CloseAfterQueue => member.gate.close(Position::Emptying),
             Step::CloseAfterSweep => member.gate.close(Position::Sweeping),
             Step::AnnounceStop => {
-                member.stopping.send_replace(true);
+                member.stopping.post(true);
             }
             Step::Cancel => {
                 self.cancel.take();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tracing::Span;
 
 use super::busy::Busy;
@@ -19,6 +19,7 @@ use super::life::Event;
 use super::spawner::Spawner;
 use super::topics::Topics;
 use super::undelivered::Returns;
+use crate::bulletin::Bulletin;
 use crate::identity::MemberId;
 use crate::process::Panicked;
 use crate::roster::Roster;
@@ -44,11 +45,11 @@ pub(crate) struct Member {
     pub(crate) gate: Gate,
     pub(crate) keep: Keep,
     pub(crate) busy: Busy,
-    pub(crate) cluster_ready: watch::Sender<bool>,
-    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) cluster_ready: Bulletin<bool>,
+    pub(crate) stopping: Bulletin<bool>,
     /// The master asks whether it is there. Asked again before it has answered, it answers once.
     pub(crate) pinged: Notify,
-    pub(crate) roster: watch::Sender<Option<Roster>>,
+    pub(crate) roster: Bulletin<Option<Roster>>,
     pub(crate) span: Span,
     pub(crate) spawner: Spawner,
     events: mpsc::UnboundedSender<Event>,
@@ -81,10 +82,10 @@ impl Member {
             gate: Gate::default(),
             keep: Keep::default(),
             busy: Busy::default(),
-            cluster_ready: watch::Sender::new(false),
-            stopping: watch::Sender::new(false),
+            cluster_ready: Bulletin::new(false),
+            stopping: Bulletin::new(false),
             pinged: Notify::new(),
-            roster: watch::Sender::new(None),
+            roster: Bulletin::new(None),
             span: tracing::info_span!("member", id = %id),
             spawner: spawner.into(),
             events,

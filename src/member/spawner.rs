@@ -1,6 +1,9 @@
 //! Where the tasks of a member run.
 
 use std::future::Future;
+#[cfg(feature = "schedule")]
+use std::time::Duration;
+use std::time::SystemTime;
 
 use tokio::runtime::{EnterGuard, Handle};
 use tokio::task::JoinHandle;
@@ -8,6 +11,14 @@ use tokio::task::JoinHandle;
 #[cfg(feature = "simulation")]
 use super::border::Border;
 use super::lookout::Lookout;
+use crate::process::clock;
+#[cfg(feature = "schedule")]
+use crate::process::random;
+
+/// How late it is noticed that the calendar was set. The kernel would tell at once, by a timer of its own that every
+/// schedule in every agent would pay for with a descriptor.
+#[cfg(feature = "schedule")]
+const CALENDAR_HOLDS: Duration = Duration::from_secs(10);
 
 /// Spawns the tasks of one member: on the runtime of its process, or, where there is no panic
 /// hook, under a lookout, or, simulated, within its border.
@@ -65,6 +76,46 @@ impl Spawner {
         }
         #[cfg(not(feature = "simulation"))]
         let _ = deed;
+    }
+
+    /// What the calendar shows.
+    pub(crate) fn calendar(&self) -> SystemTime {
+        match self {
+            Spawner::Runtime(_) | Spawner::Lookout(_) => clock::calendar(),
+            #[cfg(feature = "simulation")]
+            Spawner::Border(border) => border.calendar(),
+        }
+    }
+
+    /// Resolves when the calendar may have been set, or the machine may have slept: it is to be looked at again.
+    #[cfg(feature = "schedule")]
+    pub(crate) fn calendar_set(&self) -> impl Future<Output = ()> + Send + use<> {
+        #[cfg(feature = "simulation")]
+        let sets = match self {
+            Spawner::Runtime(_) | Spawner::Lookout(_) => None,
+            Spawner::Border(border) => Some(border.calendar_sets()),
+        };
+        async move {
+            #[cfg(feature = "simulation")]
+            if let Some(mut sets) = sets {
+                if sets.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                return;
+            }
+            tokio::time::sleep(CALENDAR_HOLDS).await;
+        }
+    }
+
+    /// A number by chance.
+    #[cfg(feature = "schedule")]
+    pub(crate) fn random(&self) -> u64 {
+        match self {
+            // A kernel without chance makes all of them late by the same time, and does no other harm.
+            Spawner::Runtime(_) | Spawner::Lookout(_) => random().unwrap_or_default(),
+            #[cfg(feature = "simulation")]
+            Spawner::Border(border) => border.random(),
+        }
     }
 
     /// A panic was caught, and has been told.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use super::Messenger;
 use super::body::{Body, decode};
 use super::error::{CallError, SendError};
 use super::target::{Recipient, Target};
-use super::{Messenger, RESERVED};
 use crate::member::{Answer, NoCredit, Pending};
-use crate::transport::{ACTION_LIMIT, Account, Address, Flags, Header, Kind, Lane, Outcome, Reason, charge};
+use crate::transport::{ACTION_LIMIT, Account, Address, Flags, Header, Kind, Lane, Outcome, RESERVED, Reason, charge};
 
 /// A message that lacks only its credit.
 pub(super) struct Parcel {
@@ -37,6 +37,10 @@ pub(super) fn check_name(name: &str) -> Result<(), SendError> {
         true => Err(SendError::Reserved(name.to_owned())),
         false => Ok(()),
     }
+}
+
+pub(super) fn encode(body: &impl Body) -> Result<(bool, Bytes), SendError> {
+    body.encode().map_err(|error| SendError::Encode(error.to_string()))
 }
 
 /// What an answer is to whoever asked.
@@ -89,7 +93,7 @@ impl Messenger {
 
     pub(super) fn pack(&self, kind: Kind, to: Address, action: &str, body: &impl Body) -> Result<Parcel, SendError> {
         check_name(action)?;
-        let (raw, payload) = body.encode().map_err(|error| SendError::Encode(error.to_string()))?;
+        let (raw, payload) = encode(body)?;
         self.wrap(kind, to, action, raw, payload)
     }
 

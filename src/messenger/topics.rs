@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use super::Messenger;
 use super::body::{Body, decode};
 use super::error::{CallError, SendError};
-use super::parcel::check_name;
-use crate::member::{Listening, News, Value};
+use super::parcel::{check_name, encode};
+use crate::member::{Listening, News, Pending, Value};
 use crate::transport::{Address, Kind, Outcome, Want, charge};
 
 impl Messenger {
@@ -30,7 +30,13 @@ impl Messenger {
     /// [`CallError::Closed`].
     pub async fn publish(&self, topic: &str, value: impl Body) -> Result<(), CallError> {
         check_name(topic)?;
-        let body = value.encode().map_err(|error| SendError::Encode(error.to_string()))?;
+        self.keep(topic, value).await?.done().await
+    }
+
+    /// The same, whatever the topic is called, and in two steps. What is sent after the first step arrives after it, also if
+    /// this process dies in between.
+    pub(crate) async fn keep(&self, topic: &str, value: impl Body) -> Result<Keeping, CallError> {
+        let body = encode(&value)?;
         self.tell_shelf(Want::Publish, topic, body, None).await
     }
 
@@ -42,7 +48,12 @@ impl Messenger {
     /// As of [`publish`](Messenger::publish).
     pub async fn retract(&self, topic: &str) -> Result<(), CallError> {
         check_name(topic)?;
-        self.tell_shelf(Want::Retract, topic, (true, Bytes::new()), None).await
+        self.let_go(topic).await
+    }
+
+    /// The same, whatever the topic is called.
+    pub(crate) async fn let_go(&self, topic: &str) -> Result<(), CallError> {
+        self.tell_shelf(Want::Retract, topic, (true, Bytes::new()), None).await?.done().await
     }
 
     /// Listens to a topic: the value that is kept first, if there is one, and then every change.
@@ -58,22 +69,31 @@ impl Messenger {
         T: DeserializeOwned + 'static,
     {
         check_name(topic)?;
+        self.follow(topic).await
+    }
+
+    /// The same, whatever the topic is called.
+    pub(crate) async fn follow<T>(&self, topic: &str) -> Result<Subscription<T>, CallError>
+    where
+        T: DeserializeOwned + 'static,
+    {
         self.member.spawner.acts("subscribes to a topic");
         let listening = Listening::begin(&self.member, topic);
-        self.tell_shelf(Want::Subscribe, topic, (true, Bytes::new()), Some(&listening)).await?;
+        self.tell_shelf(Want::Subscribe, topic, (true, Bytes::new()), Some(&listening)).await?.done().await?;
         Ok(Subscription { listening, lost: 0, value: PhantomData })
     }
 
+    /// Tells the master. Resolves when that is on its way.
     async fn tell_shelf(
         &self,
         want: Want,
         topic: &str,
         (raw, payload): (bool, Bytes),
         listening: Option<&Listening>,
-    ) -> Result<(), CallError> {
+    ) -> Result<Keeping, CallError> {
         self.member.spawner.acts("has to do with a topic");
         let mut parcel = self.wrap(Kind::Shelf, Address::shelf(), topic, raw, payload)?;
-        let mut pending = self.member.calls.open();
+        let pending = self.member.calls.open();
         (parcel.header.correlation, parcel.header.detail) = (pending.number(), want.to_detail());
         let charged = self.member.credit.take(parcel.account, charge(&parcel.header)).await;
         charged.map_err(|_| SendError::Closed)?;
@@ -82,7 +102,17 @@ impl Messenger {
             Some(listening) => listening.tell(say),
             None => say(),
         }
-        match pending.answer().await.ok_or(CallError::Closed)?.outcome {
+        Ok(Keeping(pending))
+    }
+}
+
+/// The master has been told to do something with a topic.
+pub(crate) struct Keeping(Pending);
+
+impl Keeping {
+    /// Resolves when it has done it.
+    pub(crate) async fn done(mut self) -> Result<(), CallError> {
+        match self.0.answer().await.ok_or(CallError::Closed)?.outcome {
             Outcome::Answered => Ok(()),
             Outcome::Undelivered(reason) => Err(CallError::Undelivered(reason)),
             // The master is no member, and does not fail so.

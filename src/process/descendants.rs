@@ -11,6 +11,8 @@ use std::io;
 
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, pidfd_open, pidfd_send_signal, prlimit};
 
+use super::chance::random;
+
 /// From now on, what members leave behind is handed to this process, and not to whoever is in charge of the machine.
 pub(crate) fn adopt_descendants() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
@@ -26,9 +28,7 @@ impl Mark {
 
     /// One that nobody else has.
     pub(super) fn fresh() -> io::Result<Mark> {
-        let mut bytes = [0; 8];
-        rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes).map_err(io::Error::other)?;
-        Ok(Mark(Mark::PREFIX | u64::from_le_bytes(bytes) >> 16))
+        Ok(Mark(Mark::PREFIX | random()? >> 16))
     }
 
     fn from_limit(limit: u64) -> Option<Mark> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 
@@ -14,6 +14,9 @@ use super::fault::{Injection, Omen};
 use super::process::Process;
 use super::trace::{Pen, Trace};
 use super::weather::Traffic;
+use crate::bulletin::Bulletin;
+#[cfg(feature = "schedule")]
+use crate::bulletin::Reader;
 use crate::identity::{MemberId, Slot};
 use crate::loopback::{Pipe, Port};
 use crate::member::{Deed, Stage};
@@ -34,6 +37,8 @@ pub(super) struct World {
     most_polls: u64,
     /// All that goes over links and connections.
     pub(super) traffic: Arc<Traffic>,
+    /// What the calendar showed when the world began; set since, what it would have shown.
+    pub(super) calendar: Bulletin<SystemTime>,
     /// Chaos leaves these out.
     pub(super) omitted: Vec<Stroke>,
     state: Mutex<State>,
@@ -123,6 +128,9 @@ const STANDS: u32 = 256;
 /// What a process of a simulation has for a master.
 pub(super) const MASTER_PID: u32 = 1;
 
+/// Where the calendar begins: the first moment of 2026, in UTC.
+const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
+
 impl World {
     pub(super) fn new(
         seed: u64,
@@ -138,6 +146,7 @@ impl World {
             most_polls,
             traffic: Arc::default(),
             halted: watch::Sender::new(None),
+            calendar: Bulletin::new(UNIX_EPOCH + NEW_YEAR),
             omitted,
             state: Mutex::default(),
         })
@@ -340,6 +349,21 @@ impl Stage for World {
             Deed::Hang => drop(process.hang()),
             Deed::Stay => process.stay(None),
         }
+    }
+
+    fn calendar(&self) -> SystemTime {
+        self.calendar.get() + self.now()
+    }
+
+    #[cfg(feature = "schedule")]
+    fn calendar_sets(&self) -> Reader<SystemTime> {
+        self.calendar.reader()
+    }
+
+    #[cfg(feature = "schedule")]
+    fn random(&self) -> u64 {
+        const MEMBERS: u64 = 0x5a17;
+        self.dice(MEMBERS).below(usize::MAX) as u64
     }
 
     fn stray_panic(&self, id: MemberId) {

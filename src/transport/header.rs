@@ -17,6 +17,12 @@ pub(crate) const HEADER: usize = 32;
 /// The longest name of an action, in bytes.
 pub(crate) const ACTION_LIMIT: usize = 255;
 
+/// Actions and topics whose names begin so are the library's own: those of actors that are served, and of schedules.
+pub(crate) const RESERVED: &str = "hatchery:";
+
+/// Topics whose names begin so are the states of schedules: as many as there are of those, and each of a bounded size.
+pub(crate) const SCHEDULES: &str = "hatchery:schedule/";
+
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

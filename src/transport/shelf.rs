@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::account::{Account, charge};
 use super::frame::{self, Frames};
-use super::header::{Class, Flags, Header, Kind, Lane, Want};
+use super::header::{Class, Flags, Header, Kind, Lane, RESERVED, SCHEDULES, Want};
 use super::reason::{Outcome, Reason};
 use super::returns::Effect;
 use super::run::Run;
@@ -39,8 +39,11 @@ pub(crate) struct ShelfRules {
 }
 
 impl ShelfRules {
-    fn admits(&self, role: Role) -> bool {
-        role == Role::MASTER || self.publishers.as_ref().is_none_or(|roles| roles.contains(&role))
+    /// The plan says who may publish by the names of topics that users give.
+    fn admits(&self, role: Role, topic: &str) -> bool {
+        topic.starts_with(RESERVED)
+            || role == Role::MASTER
+            || self.publishers.as_ref().is_none_or(|roles| roles.contains(&role))
     }
 }
 
@@ -91,6 +94,11 @@ enum Waiting {
     Topic(Arc<str>),
     /// The end of something that it asked for, and what that was charged.
     Answer { correlation: u32, outcome: Outcome, charge: u32 },
+}
+
+/// Whether a topic is bounded otherwise, and no part of what the plan has room for.
+fn is_bounded(topic: &str) -> bool {
+    topic.starts_with(SCHEDULES)
 }
 
 impl Shelf {
@@ -155,18 +163,20 @@ impl Shelf {
         payload: &[u8],
         out: &mut Vec<Effect>,
     ) -> Result<(), Reason> {
-        if !self.rules.admits(from.role()) {
+        if !self.rules.admits(from.role(), name) {
             return Err(Reason::NotAllowed);
         }
-        if payload.len() > self.rules.value {
-            return Err(Reason::TooLarge);
+        if !is_bounded(name) {
+            if payload.len() > self.rules.value {
+                return Err(Reason::TooLarge);
+            }
+            let before = self.topics.get(name).and_then(|topic| topic.value.as_ref()).map_or(0, Value::size);
+            let held = self.held - before + charge(header) as usize;
+            if held > self.rules.total {
+                return Err(Reason::Full);
+            }
+            self.held = held;
         }
-        let before = self.topics.get(name).and_then(|topic| topic.value.as_ref()).map_or(0, Value::size);
-        let held = self.held - before + charge(header) as usize;
-        if held > self.rules.total {
-            return Err(Reason::Full);
-        }
-        self.held = held;
         let version = self.next_version();
         let header = Header {
             flags: Flags { raw: header.flags.raw, ..Flags::default() },
@@ -185,12 +195,14 @@ impl Shelf {
     }
 
     fn retract(&mut self, from: MemberId, name: &str, out: &mut Vec<Effect>) -> Result<(), Reason> {
-        if !self.rules.admits(from.role()) {
+        if !self.rules.admits(from.role(), name) {
             return Err(Reason::NotAllowed);
         }
         let value = self.topics.get_mut(name).and_then(|topic| topic.value.take());
         if let Some(value) = value {
-            self.held -= value.size();
+            if !is_bounded(name) {
+                self.held -= value.size();
+            }
             let version = self.next_version();
             self.change(name, None, version, out);
         }

@@ -7,6 +7,7 @@ mod links;
 mod messages;
 mod operations;
 mod ports;
+mod schedules;
 mod starts;
 mod stops;
 mod topics;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Case> {
         stops::cases(),
         messages::cases(),
         topics::cases(),
+        schedules::cases(),
         ports::cases(),
         operations::cases(),
     ]

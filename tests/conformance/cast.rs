@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hatchery::supervision::{Backoff, Intensity, OneForOne, RestForOne};
-use hatchery::{BoxError, Context, Hatchery, Heartbeat};
+use hatchery::{BoxError, Context, Hatchery, Heartbeat, Schedule, Slot, Tick};
 
 use crate::puppet::{informant, informed, puppet};
 use crate::stage::Kind;
@@ -27,6 +27,8 @@ pub enum Cast {
     Slow,
     /// An agent that publishes what workers must know to be ready.
     Informed,
+    /// The puppets, with schedules, and an agent that is back at once however often it goes. Only workers may publish.
+    Scheduled,
     /// Workers that return before they are ready.
     Returning,
     /// Workers that return an error before they are ready.
@@ -50,6 +52,9 @@ const BEAT: Duration = Duration::from_millis(50);
 /// For how long those may be silent who may not for long: on a busy machine, longer than one that is merely slow.
 pub const SILENCE: Duration = Duration::from_secs(3);
 
+/// From one tick to the next.
+const TICK: Duration = Duration::from_millis(10);
+
 /// How long workers have to become ready that never are.
 pub const BOOT: Duration = Duration::from_millis(300);
 
@@ -57,7 +62,7 @@ pub const BOOT: Duration = Duration::from_millis(300);
 pub const EARLY: i32 = 3;
 
 impl Cast {
-    pub const ALL: [Cast; 14] = [
+    pub const ALL: [Cast; 15] = [
         Cast::Puppets,
         Cast::Hasty,
         Cast::Touchy,
@@ -66,6 +71,7 @@ impl Cast {
         Cast::Grouped,
         Cast::Slow,
         Cast::Informed,
+        Cast::Scheduled,
         Cast::Returning,
         Cast::Failing,
         Cast::Throwing,
@@ -84,6 +90,7 @@ impl Cast {
             Cast::Grouped => "grouped",
             Cast::Slow => "slow",
             Cast::Informed => "informed",
+            Cast::Scheduled => "scheduled",
             Cast::Returning => "returning",
             Cast::Failing => "failing",
             Cast::Throwing => "throwing",
@@ -130,6 +137,17 @@ impl Cast {
                 .publishers(["agent"])
                 .kept_value_limit(1_000)
                 .kept_limit(2_000),
+            Cast::Scheduled => plan
+                .workers(2, puppet)
+                .publishers(["worker"])
+                .kept_limit(128)
+                .tune("agent", |agent| {
+                    agent.restart_delay(Duration::from_millis(1)).restart_limit(None);
+                })
+                .schedule("one", Schedule::every(TICK), ran)
+                .schedule("all", Schedule::every(TICK).on_all("worker"), ran)
+                .schedule("agent", Schedule::every(TICK).on_agent(), ran)
+                .schedule("once", Schedule::once(), ran),
             Cast::Returning => plan.workers(1, async |_: Context| Ok::<_, String>(())),
             Cast::Failing => plan.workers(1, async |_: Context| Err::<(), _>("no such table: users")),
             Cast::Throwing => plan.workers(1, throwing),
@@ -144,6 +162,12 @@ impl Cast {
             }),
         }
     }
+}
+
+/// Tells of a run that it has begun.
+async fn ran(cx: Context, tick: Tick) -> Result<(), BoxError> {
+    let told = (tick.schedule, tick.number, cx.id().to_string());
+    Ok(cx.messenger().to(Slot::master(), "ran", &told).await?)
 }
 
 async fn slow(cx: Context) -> Result<(), BoxError> {

@@ -70,6 +70,7 @@ fn left_out(kind: Kind) -> &'static [&'static str] {
             "a member that exits before it is ready fails the start with its code",
             "a member that exits is replaced, and its code is in the record",
             "a killed member is replaced, and its signal is in the record",
+            "an agent that is killed a hundred times has nothing run twice",
             "a member that stands still is killed when its time to stop is over",
             "a member that stood still for a while is as it was",
             "a member that stands still for too long is replaced as one that is stuck",

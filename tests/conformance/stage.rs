@@ -149,6 +149,7 @@ impl Stage {
                     | Cast::Grouped
                     | Cast::Slow
                     | Cast::Informed
+                    | Cast::Scheduled
                     | Cast::Returning
                     | Cast::Failing
                     | Cast::Throwing

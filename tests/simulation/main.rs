@@ -14,6 +14,7 @@ mod lives;
 mod messages;
 mod mocks;
 mod operations;
+mod schedules;
 mod storms;
 mod thousand;
 mod topics;

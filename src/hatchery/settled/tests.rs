@@ -231,3 +231,37 @@ fn the_agent_is_first_and_the_others_keep_the_order_of_their_declaration() {
     let names: Vec<_> = roles.iter().map(|settled| settled.role.name()).collect();
     assert_eq!(names, ["agent", "cache", "worker", "mailer", "audit"]);
 }
+
+#[cfg(feature = "schedule")]
+#[test]
+fn a_schedule_that_cannot_be_meant_is_refused_with_the_name_of_its_setting() {
+    use crate::schedule::{Schedule, Tick};
+    async fn job(_: Context, _: Tick) -> crate::Result<()> {
+        Ok(())
+    }
+    let every = || Schedule::every(Duration::from_secs(30));
+    let long = "x".repeat(201);
+    let rows = [
+        (plan().schedule("daily", Schedule::cron("0 3 * * *").on_all("agent"), job), "none"),
+        (
+            plan().schedule("daily", Schedule::cron("0 25 * * *"), job),
+            "schedule \"daily\": the cron expression: hour \"25\": ",
+        ),
+        (plan().schedule("", every(), job), "schedule \"\": the name: it has none"),
+        (plan().schedule(long, every(), job), "schedule \"xxx"),
+        (plan().schedule("a", every(), job).schedule("a", every(), job), "schedule \"a\": there are two of that name"),
+        (plan().schedule("a", every().on_one("mailer"), job), "schedule \"a\": the role: \"mailer\" is not declared"),
+        (
+            Hatchery::new().workers(1, role).schedule("a", every(), job),
+            "there are schedules, and the plan has no agent",
+        ),
+        (
+            plan().payload_limit(65_535).schedule("a", every(), job),
+            "payload_limit of a plan with schedules is 65535: it must be at least 64 KiB",
+        ),
+    ];
+    for (plan, expected) in rows {
+        let complaint = complaint(plan);
+        assert!(complaint.starts_with(expected), "{complaint:?} is not {expected:?}");
+    }
+}

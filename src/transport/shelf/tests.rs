@@ -47,7 +47,8 @@ fn say(shelf: &mut Shelf, from: MemberId, want: Want, topic: &str, payload: &[u8
 
 /// What holds after each step.
 fn check(shelf: &Shelf) {
-    let held: usize = shelf.topics.values().filter_map(|topic| topic.value.as_ref()).map(Value::size).sum();
+    let counted = shelf.topics.iter().filter(|(name, _)| !is_bounded(name));
+    let held: usize = counted.filter_map(|(_, topic)| topic.value.as_ref()).map(Value::size).sum();
     assert_eq!(shelf.held, held);
     assert!(held <= shelf.rules.total);
     for (name, topic) in &shelf.topics {
@@ -263,6 +264,21 @@ fn what_is_over_a_limit_or_from_whoever_may_not_is_refused_and_what_was_kept_sta
     assert_eq!(outcome(&say(&mut shelf, worker(0), Want::Retract, "a", b"")), refused(Reason::NotAllowed));
     let kept = told(&say(&mut shelf, worker(1), Want::Subscribe, "a", b""));
     assert_eq!(kept, [(worker(1), "a".into(), Some(vec![0; 500]), 0)]);
+}
+
+#[test]
+fn what_is_known_of_schedules_takes_no_room_and_what_the_library_keeps_for_users_does() {
+    let rules = ShelfRules { value: 500, total: 256, publishers: Some(vec![Role::WORKER]) };
+    let mut shelf = Shelf::new(rules, WINDOW);
+    let mut publish = |topic: &str, len| outcome(&say(&mut shelf, agent(), Want::Publish, topic, &vec![0; len]));
+    assert_eq!(publish("hatchery:schedule/a", 5_000), Some(Outcome::Answered));
+    assert_eq!(publish("hatchery:schedule/a", 6_000), Some(Outcome::Answered));
+    assert_eq!(publish("hatchery:shared/a", 1), Some(Outcome::Answered), "whoever may publish what users name");
+    assert_eq!(publish("hatchery:shared/b", 200), Some(Outcome::Undelivered(Reason::Full)));
+    assert_eq!(publish("hatchery:shared/a", 501), Some(Outcome::Undelivered(Reason::TooLarge)));
+    assert_eq!(publish("a", 1), Some(Outcome::Undelivered(Reason::NotAllowed)));
+    assert_eq!(outcome(&say(&mut shelf, agent(), Want::Retract, "hatchery:schedule/a", b"")), Some(Outcome::Answered));
+    check(&shelf);
 }
 
 #[test]
