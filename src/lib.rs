@@ -34,6 +34,7 @@
 //! | [`RoleSettings`] | what can be said of one role |
 //! | [`Context`] | what a member's code holds: ready, stopping, listener, messenger, members |
 //! | `Schedule` | what is done at times, by whom (feature `schedule`, on by default) |
+//! | [`shared`] | one connection in the agent, used by all |
 //! | [`Listener`] | accepts on the shared port, and stops at once when it must |
 //! | `axum::serve` | axum on it, with a drain that loses nothing (feature `axum`, on by default) |
 //! | [`Messenger`] | typed messages and calls between members, and values that are kept for all of them |
@@ -72,6 +73,7 @@ pub mod roster;
 mod run;
 #[cfg(feature = "schedule")]
 pub mod schedule;
+pub mod shared;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod supervision;

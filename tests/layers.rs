@@ -15,7 +15,7 @@ const STOREYS: &[&[&str]] = &[
     &["messenger", "listener", "threads"],
     &["deputy", "remote"],
     &["context", "cluster"],
-    &["run", "schedule"],
+    &["run", "schedule", "shared"],
     &["axum", "hatchery"],
     &["simulation"],
     &["lib"],

@@ -15,6 +15,7 @@ mod messages;
 mod mocks;
 mod operations;
 mod schedules;
+mod shared;
 mod storms;
 mod thousand;
 mod topics;
