@@ -42,7 +42,9 @@ pub(crate) use directory::{Directory, Growth};
 pub(crate) use frame::{Limits, Peek, action, payload_start, peek, put_bare};
 #[cfg(feature = "schedule")]
 pub(crate) use header::SCHEDULES;
-pub(crate) use header::{ACTION_LIMIT, Address, Class, Flags, Header, Kind, Lane, RESERVED, Want, WireError};
+pub(crate) use header::{
+    ACTION_LIMIT, Address, Class, FOLLOWED, Flags, Header, Kind, Lane, RESERVED, SHARED, Want, WireError,
+};
 pub(crate) use line::Line;
 pub(crate) use reason::Outcome;
 pub use reason::Reason;

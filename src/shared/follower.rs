@@ -88,7 +88,7 @@ impl<C: SharedClient> Follower<C> {
         self.hub.outlook().get().open
     }
 
-    /// Resolves when a connection is open, and all that is followed is subscribed to. Cancel-safe. Never, once the link is lost.
+    /// Resolves when a connection is open, and all that its leader knows to be followed is subscribed to. Cancel-safe. Never, once the link is lost.
     pub async fn connected(&self) {
         if self.hub.outlook().wait_for(|outlook| outlook.open).await.is_err() {
             std::future::pending::<()>().await;

@@ -8,13 +8,16 @@ use tokio::sync::Notify;
 
 use super::client::SharedClient;
 use super::wire::{Ask, Session, Standing, action, standing};
-use crate::bulletin::{Bulletin, Reader};
-use crate::context::{Context, Members};
+use crate::bulletin::{Bulletin, Closed, Reader};
+use crate::context::Context;
 use crate::identity::{Incarnation, Slot};
-use crate::messenger::{CALL_TIMEOUT, CallError, Subscription};
+use crate::messenger::{CALL_TIMEOUT, CallError, SendError};
 
-/// An agent that did not take what it was told is told again after this.
+/// A leader that did not answer is told again after this.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// One that has refused something is asked again after this.
+const REFUSED: Duration = Duration::from_secs(10);
 
 /// The keys that this member follows.
 pub(super) struct Hub {
@@ -22,6 +25,8 @@ pub(super) struct Hub {
     /// Rings when a key comes or goes.
     bell: Notify,
     outlook: Bulletin<Outlook>,
+    /// The agent that leads, by the number of its process.
+    leader: Bulletin<Option<u32>>,
 }
 
 /// What is known here of connections.
@@ -52,8 +57,12 @@ struct Keys {
     followed: BTreeMap<String, usize>,
     /// What the present leader has been told to be followed.
     told: BTreeSet<String>,
-    /// Where the two may differ.
+    /// What it may or may not have been told: no answer has come.
+    unsure: BTreeSet<String>,
+    /// Where these may differ.
     touched: BTreeSet<String>,
+    /// What it has refused.
+    refused: BTreeSet<String>,
 }
 
 /// The hubs of a member, by the name of their client.
@@ -74,17 +83,16 @@ impl Hub {
         // The link is lost: this one leads nowhere.
         let hub = found.unwrap_or_else(|| Arc::new(Hub::new()));
         if is_new {
-            cx.spawn(run::<C>(cx.clone(), hub.clone()));
+            cx.spawn(watch::<C>(cx.clone(), hub.clone()));
+            cx.spawn(tell::<C>(cx.clone(), hub.clone()));
         }
         hub
     }
 
     fn new() -> Hub {
-        Hub {
-            keys: Mutex::default(),
-            bell: Notify::new(),
-            outlook: Bulletin::new(Outlook { valid_from: Session { agent: 0, connection: 0 }, open: false }),
-        }
+        let nothing = Outlook { valid_from: Session { agent: 0, connection: 0 }, open: false };
+        let (outlook, leader) = (Bulletin::new(nothing), Bulletin::new(None));
+        Hub { keys: Mutex::default(), bell: Notify::new(), outlook, leader }
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {
@@ -108,6 +116,8 @@ impl Hub {
     fn begin_anew(&self) {
         let mut keys = self.keys();
         keys.told.clear();
+        keys.unsure.clear();
+        keys.refused.clear();
         keys.touched = keys.followed.keys().cloned().collect();
     }
 
@@ -116,22 +126,44 @@ impl Hub {
         let mut keys = self.keys();
         while let Some(key) = keys.touched.pop_first() {
             let followed = keys.followed.contains_key(&key);
-            if followed != keys.told.contains(&key) {
+            if followed != keys.told.contains(&key) || keys.unsure.contains(&key) {
+                keys.unsure.insert(key.clone());
                 return Some((key, followed));
             }
         }
         None
     }
 
-    fn told(&self, key: String, followed: bool) {
+    /// It has heard, and has done so.
+    fn told(&self, key: &str, followed: bool) {
         let mut keys = self.keys();
+        keys.unsure.remove(key);
         match followed {
-            true => keys.told.insert(key),
-            false => keys.told.remove(&key),
+            true => keys.told.insert(key.to_owned()),
+            false => keys.told.remove(key),
         };
     }
 
-    fn failed(&self, key: String) {
+    /// It has heard, and will not.
+    fn refused(&self, key: String) {
+        let mut keys = self.keys();
+        keys.unsure.remove(&key);
+        keys.refused.insert(key);
+    }
+
+    fn has_refused(&self) -> bool {
+        !self.keys().refused.is_empty()
+    }
+
+    /// Perhaps it has room by now.
+    fn ask_again(&self) {
+        let mut keys = self.keys();
+        let refused = std::mem::take(&mut keys.refused);
+        keys.touched.extend(refused);
+    }
+
+    /// It may have heard.
+    fn unanswered(&self, key: String) {
         self.keys().touched.insert(key);
     }
 }
@@ -149,78 +181,102 @@ impl Drop for Following {
             *count -= 1;
             if *count == 0 {
                 keys.followed.remove(&self.key);
-                keys.touched.insert(self.key.clone());
+                keys.refused.remove(&self.key);
+                match keys.told.contains(&self.key) || keys.unsure.contains(&self.key) {
+                    true => drop(keys.touched.insert(self.key.clone())),
+                    // Nobody has heard of it.
+                    false => drop(keys.touched.remove(&self.key)),
+                }
                 self.hub.bell.notify_one();
             }
         }
     }
 }
 
-/// Tells leaders what is followed, until the link is lost.
-async fn run<C: SharedClient>(cx: Context, hub: Arc<Hub>) {
-    let Ok(mut standings) = cx.messenger().follow::<Standing>(&standing::<C>()).await else { return };
+/// Looks at how the leader is, until the link is lost.
+async fn watch<C: SharedClient>(cx: Context, hub: Arc<Hub>) {
+    let mut standings = loop {
+        match cx.messenger().follow::<Standing>(&standing::<C>()).await {
+            Ok(standings) => break standings,
+            Err(CallError::Closed | CallError::Send(SendError::Closed)) => return,
+            Err(error) => {
+                tracing::warn!(client = C::NAME, %error, "it cannot be known how its connection is");
+                tokio::time::sleep(REFUSED).await;
+            }
+        }
+    };
     let mut members = cx.members().await;
-    let mut leader = None;
     loop {
-        let known = standings.latest();
-        let agent = known.map(|standing| standing.latest.agent);
-        if agent != leader {
-            leader = agent;
-            hub.begin_anew();
+        if let Some(known) = standings.latest() {
+            let agent = Slot::agent().member(Incarnation::new(known.latest.agent.max(1)));
+            let outlook = Outlook::of(known, !members.current().has_seen_end_of(agent));
+            if outlook != hub.outlook.get() {
+                hub.outlook.post(outlook);
+            }
+            if hub.leader.get() != Some(known.latest.agent) {
+                hub.leader.post(Some(known.latest.agent));
+            }
         }
-        let outlook = known.map(|known| {
-            let agent = Slot::agent().member(Incarnation::new(known.latest.agent));
-            Outlook::of(known, !members.current().has_seen_end_of(agent))
-        });
-        if let Some(outlook) = outlook.filter(|outlook| *outlook != hub.outlook.get()) {
-            hub.outlook.post(outlook);
-        }
-        let told = match leader {
-            Some(_) => tell_all::<C>(&cx, &hub).await,
-            None => true,
-        };
-        if !wait(&hub, &mut standings, &mut members, told).await {
-            return;
+        tokio::select! {
+            biased;
+            standing = standings.next() => match standing {
+                Some(_) => {}
+                None => return,
+            },
+            _ = members.changed() => {}
         }
     }
 }
 
-/// Tells the leader of all keys that it does not know of. `false`: it did not take one.
-async fn tell_all<C: SharedClient>(cx: &Context, hub: &Hub) -> bool {
-    while let Some((key, followed)) = hub.next() {
+/// Tells each leader what is followed, until the link is lost.
+async fn tell<C: SharedClient>(cx: Context, hub: Arc<Hub>) {
+    let (action, mut leaders, mut leader) = (action::<C>(), hub.leader.reader(), None);
+    loop {
+        let present = hub.leader.get();
+        if present != leader {
+            leader = present;
+            hub.begin_anew();
+        }
+        let next = leader.and_then(|_| hub.next());
+        let Some((key, followed)) = next else {
+            let again = async {
+                match hub.has_refused() {
+                    true => tokio::time::sleep(REFUSED).await,
+                    false => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = leaders.changed() => match changed {
+                    Ok(_) => continue,
+                    Err(Closed) => return,
+                },
+                () = hub.bell.notified() => continue,
+                () = again => {
+                    hub.ask_again();
+                    continue;
+                }
+            }
+        };
         let ask = match followed {
             true => Ask::<C::Value, C::Request>::Subscribe(key.clone()),
             false => Ask::Unsubscribe(key.clone()),
         };
-        let (messenger, action) = (cx.messenger(), action::<C>());
-        let answer = messenger.request::<Option<C::Reply>>(CALL_TIMEOUT, Slot::agent().into(), &action, &ask).await;
+        let answer =
+            cx.messenger().request::<Option<C::Reply>>(CALL_TIMEOUT, Slot::agent().into(), &action, &ask).await;
         match answer {
-            Ok(_) => hub.told(key, followed),
+            // By one who may be the successor of the leader that was to hear it: it is told again.
+            Ok(_) => hub.told(&key, followed),
+            Err(CallError::Failed(error)) => {
+                tracing::warn!(client = C::NAME, key, error, "the leader does not follow it");
+                hub.refused(key);
+            }
+            Err(CallError::Closed | CallError::Send(SendError::Closed)) => return,
             Err(error) => {
-                hub.failed(key);
-                if error != CallError::Closed {
-                    tracing::debug!(client = C::NAME, %error, "the leader has not heard what is followed");
-                }
-                return false;
+                tracing::debug!(client = C::NAME, %error, "the leader has not heard what is followed");
+                hub.unanswered(key);
+                tokio::time::sleep(AGAIN).await;
             }
         }
-    }
-    true
-}
-
-/// Resolves when something is to be looked at again. `false`: the link is lost.
-async fn wait(hub: &Hub, standings: &mut Subscription<Standing>, members: &mut Members, told: bool) -> bool {
-    let again = async {
-        match told {
-            true => std::future::pending().await,
-            false => tokio::time::sleep(AGAIN).await,
-        }
-    };
-    tokio::select! {
-        biased;
-        standing = standings.next() => standing.is_some(),
-        _ = members.changed() => true,
-        () = hub.bell.notified() => true,
-        () = again => true,
     }
 }

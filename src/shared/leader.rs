@@ -16,6 +16,7 @@ use crate::context::{Context, Members};
 use crate::error::{BoxError, chain};
 use crate::identity::MemberId;
 use crate::messenger::{CallError, Request, SendError};
+use crate::process::{catch_future, clock};
 use crate::roster::Roster;
 
 /// How long the making of a connection may take, and what is asked of the client on the leader's own behalf.
@@ -56,17 +57,24 @@ impl Context {
         let leader = Arc::new(Leader::<C>::new());
         let asked = leader.clone();
         let answered = self.messenger().serve(&action::<C>(), move |request: Request<Ask<C::Value, C::Request>>| {
+            // What is followed, in the order in which it is told: what awaits, is overtaken.
+            let answer = asked.answer(request.from, request.body);
             let leader = asked.clone();
-            async move { leader.answer(request.from, request.body).await }
+            async move {
+                match answer {
+                    Ok(deed) => leader.carry_out(deed).await,
+                    Err(why) => Err(why),
+                }
+            }
         });
         answered.map_err(|_| AlreadyLed(C::NAME))?;
         let connect = move |upstream| -> Connecting<C> {
             let connecting = connect(upstream);
             Box::pin(async move { connecting.await.map_err(Into::into) })
         };
-        self.spawn(
-            Course { cx: self.clone(), leader, agent: number(self.id()), subscribed: BTreeSet::new() }.run(connect),
-        );
+        let [subscribed, stale, refused] = std::array::from_fn(|_| BTreeSet::new());
+        let course = Course { cx: self.clone(), leader, agent: number(self.id()), subscribed, stale, refused };
+        self.spawn(course.run(connect));
         Ok(())
     }
 }
@@ -88,6 +96,13 @@ struct Keys {
     touched: BTreeSet<String>,
 }
 
+/// What a follower wants of the client.
+enum Deed<C: SharedClient> {
+    Nothing,
+    Publish(String, C::Value),
+    Invoke(C::Request),
+}
+
 impl<C: SharedClient> Leader<C> {
     fn new() -> Leader<C> {
         Leader { keys: Mutex::default(), bell: Notify::new(), client: Bulletin::new(None) }
@@ -97,16 +112,25 @@ impl<C: SharedClient> Leader<C> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, from: MemberId, ask: Ask<C::Value, C::Request>) -> Result<Option<C::Reply>, String> {
-        let told = |error: BoxError| chain(&*error);
+    /// What is left to be done with the client.
+    fn answer(&self, from: MemberId, ask: Ask<C::Value, C::Request>) -> Result<Deed<C>, String> {
         match ask {
-            Ask::Subscribe(key) => self.follow(from, key).map(|()| None),
+            Ask::Subscribe(key) => self.follow(from, key).map(|()| Deed::Nothing),
             Ask::Unsubscribe(key) => {
                 self.leave(from, &key);
-                Ok(None)
+                Ok(Deed::Nothing)
             }
-            Ask::Publish(key, value) => self.client().await.publish(&key, value).await.map(|()| None).map_err(told),
-            Ask::Invoke(request) => self.client().await.invoke(request).await.map(Some).map_err(told),
+            Ask::Publish(key, value) => Ok(Deed::Publish(key, value)),
+            Ask::Invoke(request) => Ok(Deed::Invoke(request)),
+        }
+    }
+
+    async fn carry_out(&self, deed: Deed<C>) -> Result<Option<C::Reply>, String> {
+        let told = |error: BoxError| chain(&*error);
+        match deed {
+            Deed::Nothing => Ok(None),
+            Deed::Publish(key, value) => self.client().await.publish(&key, value).await.map(|()| None).map_err(told),
+            Deed::Invoke(request) => self.client().await.invoke(request).await.map(Some).map_err(told),
         }
     }
 
@@ -142,20 +166,28 @@ impl<C: SharedClient> Leader<C> {
         followers.remove(&member);
         if followers.is_empty() {
             keys.followers.remove(key);
-            keys.touched.insert(key.to_owned());
+            // Without a connection they add up. What is not let go then goes with this agent.
+            if keys.touched.len() < KEYS {
+                keys.touched.insert(key.to_owned());
+            }
             self.bell.notify_one();
         }
     }
 
     /// Those who have gone follow nothing.
     fn forget_gone(&self, roster: &Roster) {
-        let mut gone: Vec<(MemberId, String)> = Vec::new();
-        for (key, followers) in &self.keys().followers {
-            gone.extend(followers.iter().filter(|id| roster.has_seen_end_of(**id)).map(|id| (*id, key.clone())));
+        let keys = self.keys();
+        let members: BTreeSet<MemberId> = keys.followers.values().flatten().copied().collect();
+        let gone: BTreeSet<MemberId> = members.into_iter().filter(|id| roster.has_seen_end_of(*id)).collect();
+        if gone.is_empty() {
+            return;
         }
-        for (member, key) in gone {
-            self.leave(member, &key);
-        }
+        let of_it = |(key, followers): (&String, &BTreeSet<MemberId>)| -> Vec<(MemberId, String)> {
+            followers.intersection(&gone).map(|id| (*id, key.clone())).collect()
+        };
+        let left: Vec<_> = keys.followers.iter().flat_map(of_it).collect();
+        drop(keys);
+        left.into_iter().for_each(|(member, key)| self.leave(member, &key));
     }
 
     fn is_followed(&self, key: &str) -> bool {
@@ -170,6 +202,10 @@ struct Course<C> {
     agent: u32,
     /// What the present connection is subscribed to.
     subscribed: BTreeSet<String>,
+    /// Of that, what has changed while nobody followed it: it has to be told anew.
+    stale: BTreeSet<String>,
+    /// What the server has refused to tell of.
+    refused: BTreeSet<String>,
 }
 
 /// The member is to stop, or its link is lost.
@@ -179,39 +215,36 @@ struct Over;
 type Why = String;
 
 impl<C: SharedClient> Course<C> {
+    /// Leads until the link is lost. A member that is to stop answers what it has been asked, and until then tells what changes.
     async fn run(mut self, connect: impl Fn(Upstream<C::Value>) -> Connecting<C>) {
-        let mut stopping = std::pin::pin!(self.cx.stopping());
         let mut members = self.cx.members().await;
         let (mut connection, mut pause) = (0, FIRST_PAUSE);
-        let led = async {
-            loop {
-                self.stand(connection, false).await?;
-                let (upstream, news) = Upstream::new();
-                let why = match tokio::time::timeout(PATIENCE, connect(upstream)).await {
-                    Ok(Ok(client)) => {
-                        (connection, pause) = (connection + 1, FIRST_PAUSE);
-                        let session = Session { agent: self.agent, connection };
-                        let client = Arc::new(client);
-                        let why = self.attend(session, &client, news, &mut members).await?;
-                        self.leader.client.post(None);
-                        why
+        while self.stand(connection, false).await.is_ok() {
+            let (upstream, news) = Upstream::new();
+            let began = clock::now();
+            let why = match patiently(&self.cx, connect(upstream)).await {
+                Done::Well(client) => {
+                    connection += 1;
+                    let session = Session { agent: self.agent, connection };
+                    let attended = self.attend(session, &Arc::new(client), news, &mut members).await;
+                    self.leader.client.post(None);
+                    match attended {
+                        Ok(why) => why,
+                        Err(Over) => return,
                     }
-                    Ok(Err(error)) => chain(&*error),
-                    Err(_) => "it takes too long".to_owned(),
-                };
-                tracing::warn!(client = C::NAME, why, again_in = ?pause, "the shared connection is lost");
-                self.stand(connection, false).await?;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Done::Refused(why) | Done::Never(why) => why,
+            };
+            // One that is lost at once again and again is not to be asked for all the time.
+            if clock::now().saturating_duration_since(began) > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
             }
-        };
-        tokio::select! {
-            biased;
-            () = &mut stopping => {}
-            over = led => {
-                let over: Result<std::convert::Infallible, Over> = over;
-                let Err(Over) = over;
+            tracing::warn!(client = C::NAME, why, again_in = ?pause, "the shared connection is lost");
+            if self.stand(connection, false).await.is_err() {
+                return;
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -252,14 +285,18 @@ impl<C: SharedClient> Course<C> {
         mut news: mpsc::Receiver<News<C::Value>>,
         members: &mut Members,
     ) -> Result<Why, Over> {
-        self.subscribed.clear();
+        for known in [&mut self.subscribed, &mut self.stale, &mut self.refused] {
+            known.clear();
+        }
         {
             let mut keys = self.leader.keys();
-            keys.touched = keys.followers.keys().cloned().collect();
+            let followed: Vec<String> = keys.followers.keys().cloned().collect();
+            keys.touched.extend(followed);
         }
         self.leader.client.post(Some(client.clone()));
         let mut told = false;
         let mut changing: Option<Changing> = None;
+        let mut refused_at = clock::now();
         loop {
             if changing.is_none() {
                 changing = self.next_change(client).await?;
@@ -276,41 +313,67 @@ impl<C: SharedClient> Course<C> {
                     None => std::future::pending().await,
                 }
             };
+            let again = async {
+                match self.refused.is_empty() {
+                    true => std::future::pending().await,
+                    false => tokio::time::sleep_until((refused_at + LONGEST_PAUSE).into()).await,
+                }
+            };
+            // What the server tells comes last: it may tell without pause.
             tokio::select! {
                 biased;
-                heard = news.recv() => match heard {
-                    Some(News::Changed(key, value)) => self.pass_on(session, &key, value).await?,
-                    Some(News::Lost(why)) => return Ok(why),
-                    None => return Ok("its client has let it go".to_owned()),
-                },
                 done = changed => {
                     let Some(Changing { key, subscribes, .. }) = changing.take() else { continue };
                     match done {
-                        Ok(()) if subscribes => drop(self.subscribed.insert(key)),
-                        Ok(()) => drop(self.subscribed.remove(&key)),
-                        Err(why) => return Ok(format!("{key:?}: {why}")),
+                        Done::Well(()) if subscribes => drop(self.subscribed.insert(key)),
+                        Done::Well(()) => drop(self.subscribed.remove(&key)),
+                        Done::Refused(why) if subscribes => {
+                            tracing::warn!(client = C::NAME, key, why, again_in = ?LONGEST_PAUSE, "it is not told of");
+                            self.refused.insert(key);
+                            refused_at = clock::now();
+                        }
+                        Done::Refused(why) => return Ok(format!("it does not let {key:?} go: {why}")),
+                        Done::Never(why) => return Ok(format!("{key:?}: {why}")),
                     }
                 }
                 roster = members.changed() => self.leader.forget_gone(&roster),
-                () = self.leader.bell.notified() => {}
+                () = self.leader.bell.notified() => self.leader.forget_gone(&members.current()),
+                () = again => {
+                    let refused = std::mem::take(&mut self.refused);
+                    self.leader.keys().touched.extend(refused);
+                }
+                heard = news.recv() => match heard {
+                    Some(News::Changed(key, value)) => self.pass_on(session, key, value).await?,
+                    Some(News::Lost(why)) => return Ok(why),
+                    None => return Ok("its client has let it go".to_owned()),
+                },
             }
         }
     }
 
     /// The next key that is to be subscribed to, or not any more.
-    async fn next_change(&self, client: &Arc<C>) -> Result<Option<Changing>, Over> {
+    async fn next_change(&mut self, client: &Arc<C>) -> Result<Option<Changing>, Over> {
         loop {
             let key = self.leader.keys().touched.pop_first();
             let Some(key) = key else { return Ok(None) };
-            let (subscribes, is_subscribed) = (self.leader.is_followed(&key), self.subscribed.contains(&key));
-            if !subscribes {
+            let (followed, is_subscribed) = (self.leader.is_followed(&key), self.subscribed.contains(&key));
+            if !followed {
+                self.refused.remove(&key);
                 // Nobody is told what it was once.
                 self.let_go(&topic::<C>(&key)).await?;
             }
-            if subscribes == is_subscribed {
-                continue;
-            }
-            let (client, own) = (client.clone(), key.clone());
+            let is_stale = self.stale.remove(&key);
+            let subscribes = match (followed, is_subscribed) {
+                (true, false) => true,
+                (false, true) => false,
+                // What it is now is told to whoever subscribes, and to nobody else.
+                (true, true) if is_stale => {
+                    self.leader.keys().touched.insert(key.clone());
+                    false
+                }
+                (true, true) | (false, false) => continue,
+            };
+            let (client, own, cx) = (client.clone(), key.clone(), self.cx.clone());
             let done = async move {
                 let asked = async {
                     match subscribes {
@@ -318,21 +381,21 @@ impl<C: SharedClient> Course<C> {
                         false => client.unsubscribe(&own).await,
                     }
                 };
-                match tokio::time::timeout(PATIENCE, asked).await {
-                    Ok(result) => result.map_err(|error| chain(&*error)),
-                    Err(_) => Err("it takes too long".to_owned()),
-                }
+                patiently(&cx, asked).await
             };
             return Ok(Some(Changing { key, subscribes, done: Box::pin(done) }));
         }
     }
 
-    async fn pass_on(&self, by: Session, key: &str, value: C::Value) -> Result<(), Over> {
-        // It was on its way when the last follower left.
-        if !self.leader.is_followed(key) {
+    async fn pass_on(&mut self, by: Session, key: String, value: C::Value) -> Result<(), Over> {
+        // It was on its way when the last follower left. Another may come before the server has heard of that.
+        if !self.leader.is_followed(&key) {
+            if self.stale.len() < KEYS {
+                self.stale.insert(key);
+            }
             return Ok(());
         }
-        let topic = topic::<C>(key);
+        let topic = topic::<C>(&key);
         if !self.keep(&topic, &Kept { by, value }).await? {
             // Better none than an old one that looks new.
             self.let_go(&topic).await?;
@@ -345,5 +408,27 @@ impl<C: SharedClient> Course<C> {
 struct Changing {
     key: String,
     subscribes: bool,
-    done: Pin<Box<dyn Future<Output = Result<(), Why>> + Send>>,
+    done: Pin<Box<dyn Future<Output = Done<()>> + Send>>,
+}
+
+/// What has become of something that the client was to do.
+enum Done<T> {
+    Well(T),
+    /// The server will not have it.
+    Refused(Why),
+    /// The connection is of no use.
+    Never(Why),
+}
+
+/// Has the client do something on the leader's own behalf. A panic in it is an exception of this member.
+async fn patiently<T>(cx: &Context, work: impl Future<Output = Result<T, BoxError>>) -> Done<T> {
+    match tokio::time::timeout(PATIENCE, catch_future(Box::pin(work))).await {
+        Ok(Ok(Ok(done))) => Done::Well(done),
+        Ok(Ok(Err(error))) => Done::Refused(chain(&*error)),
+        Ok(Err(panicked)) => {
+            cx.member().panicked(panicked);
+            Done::Never("its client panicked".to_owned())
+        }
+        Err(_) => Done::Never("it takes too long".to_owned()),
+    }
 }

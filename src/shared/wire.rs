@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::SharedClient;
 use crate::identity::MemberId;
+use crate::transport::{FOLLOWED, SHARED};
 
 /// A connection: of which agent, and the how manieth of that. None of two agents has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,12 +51,12 @@ pub(super) fn action<C: SharedClient>() -> String {
 
 /// The topic of the leader's standing.
 pub(super) fn standing<C: SharedClient>() -> String {
-    format!("hatchery:shared/{}", name::<C>())
+    format!("{SHARED}{}", name::<C>())
 }
 
 /// The topic of a key.
 pub(super) fn topic<C: SharedClient>(key: &str) -> String {
-    format!("hatchery:shared/{}/{key}", name::<C>())
+    format!("{FOLLOWED}{}/{key}", name::<C>())
 }
 
 /// # Panics

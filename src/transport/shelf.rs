@@ -9,13 +9,14 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 use super::account::{Account, charge};
 use super::frame::{self, Frames};
-use super::header::{Class, Flags, Header, Kind, Lane, RESERVED, SCHEDULES, Want};
+use super::header::{Class, FOLLOWED, Flags, Header, Kind, Lane, RESERVED, SCHEDULES, SHARED, Want};
 use super::reason::{Outcome, Reason};
 use super::returns::Effect;
 use super::run::Run;
@@ -72,6 +73,7 @@ struct Topic {
 /// A value as it goes to those who keep up: a whole frame.
 #[derive(Debug)]
 struct Value {
+    from: MemberId,
     header: Header,
     frame: Bytes,
 }
@@ -98,7 +100,7 @@ enum Waiting {
 
 /// Whether a topic is bounded otherwise, and no part of what the plan has room for.
 fn is_bounded(topic: &str) -> bool {
-    topic.starts_with(SCHEDULES)
+    topic.starts_with(SCHEDULES) || topic.starts_with(SHARED)
 }
 
 impl Shelf {
@@ -153,6 +155,15 @@ impl Shelf {
         for topic in patron.subscriptions {
             self.leave(&topic, id);
         }
+        let of_it = |(name, topic): (&Arc<str>, &Topic)| {
+            topic.value.as_ref().is_some_and(|value| value.from == id).then(|| name.clone())
+        };
+        let followed = self
+            .topics
+            .range::<str, _>((Bound::Included(FOLLOWED), Bound::Unbounded))
+            .take_while(|(name, _)| name.starts_with(FOLLOWED));
+        let orphans: Vec<Arc<str>> = followed.filter_map(of_it).collect();
+        orphans.iter().for_each(|name| self.forget_if_idle(name));
     }
 
     fn publish(
@@ -189,7 +200,7 @@ impl Shelf {
         // A copy: what came is a part of all that was read at once, and would keep it.
         let mut bytes = BytesMut::new();
         frame::put(&mut bytes, header, name, payload);
-        let value = Value { header, frame: bytes.freeze() };
+        let value = Value { from, header, frame: bytes.freeze() };
         self.change(name, Some(value), version, out);
         Ok(())
     }
@@ -268,10 +279,15 @@ impl Shelf {
         self.forget_if_idle(name);
     }
 
-    /// A topic that has no value, and that nobody reads, is none.
+    /// A topic that has no value, and that nobody reads, is none. Of what is followed, neither is one whose value nobody will
+    /// let go any more.
     fn forget_if_idle(&mut self, name: &str) {
-        if self.topics.get(name).is_some_and(|topic| topic.value.is_none() && topic.readers.is_empty()) {
-            self.topics.remove(name);
+        let lives = |value: &Value| self.patrons.contains_key(&value.from) || !name.starts_with(FOLLOWED);
+        let idle = |topic: &Topic| topic.readers.is_empty() && !topic.value.as_ref().is_some_and(lives);
+        if self.topics.get(name).is_some_and(idle)
+            && let Some(value) = self.topics.remove(name).and_then(|topic| topic.value)
+        {
+            self.held -= value.size();
         }
     }
 

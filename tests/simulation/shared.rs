@@ -100,6 +100,11 @@ impl SharedClient for Counts {
 
     async fn subscribe(&self, key: &str) -> Result<(), BoxError> {
         tokio::time::sleep(ms(1)).await;
+        match key {
+            "a refused one" => return Err("it is nobody's".into()),
+            "panics" => panic!("thrown by a client"),
+            _ => {}
+        }
         let mut inner = self.server.inner();
         let value = inner.values.get(key).copied();
         let line = inner.lines.get_mut(&self.line).ok_or("cut")?;
@@ -293,6 +298,68 @@ fn a_key_is_subscribed_to_once_for_all_and_left_with_the_last_of_them() {
         assert_eq!(messenger.call::<Option<u64>>(one, "follow", &key).await?, None, "nobody knew it any more");
         sim.elapse(secs(1)).await;
         assert_eq!(messenger.call::<u64>(one, "invoke", &key).await?, 7);
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn a_key_that_is_refused_and_a_client_that_panics_cost_the_others_nothing() {
+    explore(seeds(), |sim| async move {
+        let server = Server::default();
+        let own = server.clone();
+        let cluster = sim.start(Hatchery::new().agent(move |cx| lead(cx, own.clone())).workers(2, told)).await?;
+        cluster.ready().await?;
+        let messenger = cluster.messenger();
+        let (one, two) = (Slot::worker(0), Slot::worker(1));
+        for key in ["a refused one", "x"] {
+            messenger.call::<Option<u64>>(one, "follow", &key.to_owned()).await?;
+        }
+        server.put("x", 1);
+        sim.elapse(secs(30)).await;
+        let known = messenger.call::<Option<u64>>(two, "follow", &"x".to_owned()).await?;
+        assert_eq!((known, server.subscribed()), (Some(1), vec![BTreeSet::from(["x".to_owned()])]));
+        assert_eq!(server.inner().last, 1, "it is one connection all the time");
+        // An exception of the agent, which lives; and there is another connection.
+        messenger.call::<Option<u64>>(one, "follow", &"panics".to_owned()).await?;
+        sim.eventually(secs(30), || server.inner().last > 1).await?;
+        messenger.to(one, "leave", &"panics".to_owned()).await?;
+        sim.elapse(secs(60)).await;
+        server.put("x", 2);
+        sim.elapse(secs(1)).await;
+        assert_eq!(messenger.call::<Option<u64>>(two, "follow", &"x".to_owned()).await?, Some(2));
+        assert_eq!(cluster.status().ready(Role::AGENT), 1);
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn whoever_follows_after_the_last_has_left_knows_what_is_and_not_what_was() {
+    explore(seeds(), |sim| async move {
+        let server = Server::default();
+        let own = server.clone();
+        let cluster = sim.start(Hatchery::new().agent(move |cx| lead(cx, own.clone())).workers(2, told)).await?;
+        cluster.ready().await?;
+        let messenger = cluster.messenger();
+        let key = "x".to_owned();
+        server.put("x", 0);
+        for round in 1..200u64 {
+            let (one, other) = (Slot::worker((round % 2) as u16), Slot::worker((1 - round % 2) as u16));
+            messenger.call::<Option<u64>>(one, "follow", &key).await?;
+            // All at once, in whatever order it comes to pass.
+            messenger.to(other, "leave", &key).await?;
+            server.put("x", round);
+            if round % 3 == 0 {
+                messenger.to(one, "leave", &key).await?;
+                server.put("x", round + 1_000);
+                messenger.call::<Option<u64>>(one, "follow", &key).await?;
+            }
+            let is = server.inner().values["x"];
+            sim.elapse(ms(50)).await;
+            let known = messenger.call::<Option<u64>>(one, "follow", &key).await?;
+            assert_eq!(known, Some(is), "round {round}");
+        }
         cluster.shutdown().await?;
         sim.check_quiescent()
     });

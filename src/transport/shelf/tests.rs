@@ -273,11 +273,29 @@ fn what_is_known_of_schedules_takes_no_room_and_what_the_library_keeps_for_users
     let mut publish = |topic: &str, len| outcome(&say(&mut shelf, agent(), Want::Publish, topic, &vec![0; len]));
     assert_eq!(publish("hatchery:schedule/a", 5_000), Some(Outcome::Answered));
     assert_eq!(publish("hatchery:schedule/a", 6_000), Some(Outcome::Answered));
-    assert_eq!(publish("hatchery:shared/a", 1), Some(Outcome::Answered), "whoever may publish what users name");
-    assert_eq!(publish("hatchery:shared/b", 200), Some(Outcome::Undelivered(Reason::Full)));
-    assert_eq!(publish("hatchery:shared/a", 501), Some(Outcome::Undelivered(Reason::TooLarge)));
+    assert_eq!(publish("hatchery:followed/a", 1), Some(Outcome::Answered), "whoever may publish what users name");
+    assert_eq!(publish("hatchery:followed/b", 200), Some(Outcome::Undelivered(Reason::Full)));
+    assert_eq!(publish("hatchery:followed/a", 501), Some(Outcome::Undelivered(Reason::TooLarge)));
     assert_eq!(publish("a", 1), Some(Outcome::Undelivered(Reason::NotAllowed)));
     assert_eq!(outcome(&say(&mut shelf, agent(), Want::Retract, "hatchery:schedule/a", b"")), Some(Outcome::Answered));
+    check(&shelf);
+}
+
+#[test]
+fn what_is_followed_goes_with_its_last_reader_when_whoever_published_it_has_ended() {
+    let mut shelf = shelf();
+    let (read, unread) = ("hatchery:followed/a", "hatchery:followed/b");
+    say(&mut shelf, worker(0), Want::Subscribe, read, b"");
+    for topic in [read, unread, "another"] {
+        say(&mut shelf, agent(), Want::Publish, topic, b"1");
+    }
+    say(&mut shelf, worker(0), Want::Unsubscribe, read, b"");
+    assert_eq!(shelf.topics.len(), 3, "it may be followed again, and is not told again");
+    say(&mut shelf, worker(0), Want::Subscribe, read, b"");
+    shelf.gone(agent());
+    assert_eq!(shelf.topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["another", read]);
+    shelf.gone(worker(0));
+    assert_eq!(shelf.topics.len(), 1);
     check(&shelf);
 }
 
