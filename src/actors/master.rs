@@ -238,12 +238,13 @@ impl MasterState {
         let is_news = board.beat(id, beat, &core.supervisor);
         let pid = board.pid(id);
         drop((board, core));
+        // Before anybody is told: whoever hears of it, finds that random messages go to others.
+        self.publish(myself);
         if is_news {
             journal::beat(id, pid, beat);
             let now = self.now();
             self.observers.iter().for_each(|observer| observer.beat(now, id, beat));
         }
-        self.publish(myself);
     }
 
     /// Tells those who pick at random, at once, and those who watch, if anything has changed. What changes together is
