@@ -15,6 +15,7 @@
 mod course;
 mod cron;
 mod declared;
+mod desk;
 mod errand;
 mod handle;
 mod jobs;

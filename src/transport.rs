@@ -12,6 +12,7 @@
 //! What is passed on is never decoded here: a header says where to, and its payload is the receiver's business.
 
 mod account;
+mod address;
 mod books;
 mod codec;
 mod control;
@@ -19,8 +20,10 @@ mod cutter;
 mod directory;
 mod frame;
 mod header;
+mod kind;
 mod ledger;
 mod line;
+mod names;
 mod reason;
 mod returns;
 mod run;
@@ -34,18 +37,19 @@ mod unacked;
 mod welcome;
 
 pub(crate) use account::{Account, charge, window};
+pub(crate) use address::Address;
 pub(crate) use books::Books;
 pub(crate) use codec::{CodecError, decode, encode};
 pub(crate) use control::{Ack, Hello, Order, Report, What, read_credits};
 pub(crate) use cutter::Destination;
 pub(crate) use directory::{Directory, Growth};
 pub(crate) use frame::{Limits, Peek, action, payload_start, peek, put_bare};
-#[cfg(feature = "schedule")]
-pub(crate) use header::SCHEDULES;
-pub(crate) use header::{
-    ACTION_LIMIT, Address, Class, FOLLOWED, Flags, Header, Kind, Lane, RESERVED, SHARED, Want, WireError,
-};
+pub(crate) use header::{ACTION_LIMIT, Class, Flags, Header, WireError};
+pub(crate) use kind::{Kind, Lane, Want};
 pub(crate) use line::Line;
+#[cfg(feature = "schedule")]
+pub(crate) use names::SCHEDULES;
+pub(crate) use names::{FOLLOWED, RESERVED, SHARED};
 pub(crate) use reason::Outcome;
 pub use reason::Reason;
 pub(crate) use returns::Effect;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::declared::{Checked, Schedule, ScheduleError};
+use super::desk::Desk;
 use super::jobs::{Job, Jobs, RUN, Tick, job};
-use super::keeper::{self, Desk};
+use super::keeper;
 use super::status::ScheduleStatus;
 use crate::context::Context;
 use crate::error::BoxError;
@@ -135,8 +136,8 @@ impl Schedules {
         self.begin(name, schedule.check(role)?, false)
     }
 
-    fn begin(&self, name: &str, checked: Checked, planned: bool) -> Result<(), ScheduleError> {
-        self.local.desk.add(name, checked, planned)?;
+    fn begin(&self, name: &str, checked: Checked, lasting: bool) -> Result<(), ScheduleError> {
+        self.local.desk.add(name, checked, lasting)?;
         if self.local.desk.take_charge() {
             let desk = self.local.desk.clone();
             let page = move |request: Request<Option<String>>| {

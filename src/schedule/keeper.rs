@@ -4,18 +4,16 @@
 //! arrives first: an agent that is killed in between has started nothing, and its successor finds that it might have. It asks
 //! those who could have the run what became of it, and starts no other for the same tick.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
-use super::course::{Course, Ended, Event, Running, State, Step};
-use super::declared::{Checked, ScheduleError};
+use super::course::{Ended, Event, Running, State, Step};
+use super::desk::{Desk, Outcome, Plan};
 use super::errand::Errand;
-use super::status::{RunOutcome, ScheduleStatus};
+use super::status::RunOutcome;
 use super::wall::{Wall, millis};
-use crate::bulletin::Bulletin;
 use crate::context::Context;
 use crate::messenger::{CallError, Keeping, Messenger, SendError};
 use crate::process::{catch, clock};
@@ -24,144 +22,12 @@ use crate::transport::SCHEDULES;
 /// By so much the calendar goes wrong by itself, and is put right, without anybody having set it.
 const DRIFT: i64 = 1_000;
 
-/// The most schedules.
-const MOST: usize = 65_536;
-
-/// The schedules of an agent.
-pub(super) struct Desk {
-    table: Mutex<Table>,
-    /// Rings when a schedule comes or goes.
-    bell: Notify,
-    /// What predecessors have left is known.
-    informed: Bulletin<bool>,
-}
-
-impl Default for Desk {
-    fn default() -> Desk {
-        Desk { table: Mutex::default(), bell: Notify::new(), informed: Bulletin::new(false) }
-    }
-}
-
-#[derive(Default)]
-struct Table {
-    entries: BTreeMap<Arc<str>, Entry>,
-    /// Those for which something is due at a time.
-    alarms: BTreeSet<(Wall, Arc<str>)>,
-    coming: VecDeque<Arc<Coming>>,
-    /// The names of those.
-    announced: BTreeSet<Arc<str>>,
-    going: Vec<Gone>,
-    /// The highest number of a run whose schedule was removed.
-    highest: u64,
-    /// Somebody follows them.
-    kept: bool,
-}
-
-/// A schedule that has yet to begin.
-struct Coming {
-    name: Arc<str>,
-    checked: Checked,
-    /// It is of the plan: each agent comes with it.
-    planned: bool,
-}
-
-/// A schedule that was removed.
-struct Gone {
-    name: Arc<str>,
-    /// It is of the plan: that it was removed is to be known to the next agent.
-    planned: bool,
-}
-
-/// What the master keeps of a schedule. `None`: it is of the plan, and was removed.
+/// What the master keeps of a schedule. `None`: it is of the cluster's plan, and was removed.
 type Record = Option<State>;
-
-struct Entry {
-    course: Course,
-    coming: Arc<Coming>,
-    alarm: Option<Wall>,
-    /// What the master has.
-    written: Option<State>,
-}
 
 /// The topic under which the state of a schedule is kept.
 fn topic(name: &str) -> String {
     format!("{SCHEDULES}{name}")
-}
-
-impl Desk {
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One more, from now on.
-    pub(super) fn add(&self, name: &str, checked: Checked, planned: bool) -> Result<(), ScheduleError> {
-        let mut table = self.table();
-        if table.entries.contains_key(name) || table.announced.contains(name) {
-            return Err(ScheduleError::Twice);
-        }
-        if table.entries.len() + table.coming.len() >= MOST {
-            return Err(ScheduleError::TooMany);
-        }
-        let name: Arc<str> = name.into();
-        table.announced.insert(name.clone());
-        table.coming.push_back(Arc::new(Coming { name, checked, planned }));
-        self.bell.notify_one();
-        Ok(())
-    }
-
-    /// `false`: there was none.
-    pub(super) fn remove(&self, name: &str) -> bool {
-        let mut table = self.table();
-        let coming = match table.entries.remove_entry(name) {
-            Some((name, entry)) => {
-                if let Some(alarm) = entry.alarm {
-                    table.alarms.remove(&(alarm, name));
-                }
-                table.highest = table.highest.max(entry.course.state().number);
-                entry.coming
-            }
-            None => {
-                let Some(at) = table.coming.iter().position(|coming| *coming.name == *name) else { return false };
-                let Some(coming) = table.coming.remove(at) else { return false };
-                table.announced.remove(name);
-                coming
-            }
-        };
-        table.going.push(Gone { name: coming.name.clone(), planned: coming.planned });
-        self.bell.notify_one();
-        true
-    }
-
-    /// Whoever is told `true` is to follow them.
-    pub(super) fn take_charge(&self) -> bool {
-        !std::mem::replace(&mut self.table().kept, true)
-    }
-
-    /// So many of those behind this one, in the order of their names. Resolves when it is known how they are.
-    pub(super) async fn page(&self, after: Option<&str>, most: usize) -> Vec<ScheduleStatus> {
-        // It is closed with this, and not before.
-        let _ = self.informed.reader().wait_for(|informed| *informed).await;
-        let table = self.table();
-        let behind = table.entries.iter().filter(|(name, _)| after.is_none_or(|after| &***name > after));
-        behind.take(most).map(|(name, entry)| ScheduleStatus::of(name, &entry.course)).collect()
-    }
-}
-
-impl Table {
-    fn arm(&mut self, name: &Arc<str>, now: Wall) {
-        let Some(entry) = self.entries.get_mut(name) else { return };
-        let alarm = entry.course.alarm(now);
-        let before = std::mem::replace(&mut entry.alarm, alarm);
-        if before == alarm {
-            return;
-        }
-        if let Some(before) = before {
-            self.alarms.remove(&(before, name.clone()));
-        }
-        if let Some(alarm) = alarm {
-            self.alarms.insert((alarm, name.clone()));
-        }
-    }
 }
 
 /// The link is lost.
@@ -186,7 +52,7 @@ pub(super) async fn keep(cx: Context, desk: Arc<Desk>) {
     if keeper.come_and_go().await.is_err() {
         return;
     }
-    keeper.desk.informed.post(true);
+    keeper.desk.inform();
     let mut heard = None;
     loop {
         let looked_after = async {
@@ -238,42 +104,33 @@ impl Keeper {
 
     /// Until the next alarm.
     fn nap(&self) -> Option<Duration> {
-        let first = self.desk.table().alarms.first().map(|(at, _)| *at)?;
-        Some(first.since(self.now()))
+        Some(self.desk.alarm()?.since(self.now()))
     }
 
     /// New schedules are begun, or gone on with; removed ones are forgotten.
     async fn come_and_go(&self) -> Result<(), Lost> {
-        loop {
-            let gone = self.desk.table().going.pop();
-            if let Some(Gone { name, planned }) = gone {
-                let told = match planned {
-                    true => match self.messenger.keep(&topic(&name), &None::<State>).await {
-                        Ok(keeping) => keeping.done().await,
-                        Err(error) => Err(error),
-                    },
-                    false => self.messenger.let_go(&topic(&name)).await,
-                };
-                self.survived(&name, told)?;
-                continue;
-            }
-            let next = self.desk.table().coming.front().cloned();
-            let Some(coming) = next else { return Ok(()) };
-            let left = match self.messenger.follow::<Record>(&topic(&coming.name)).await {
-                Ok(record) => record.latest(),
+        while let Some(gone) = self.desk.next_gone() {
+            let told = match gone.lasting {
+                true => match self.messenger.keep(&topic(&gone.name), &None::<State>).await {
+                    Ok(keeping) => keeping.done().await,
+                    Err(error) => Err(error),
+                },
+                false => self.messenger.let_go(&topic(&gone.name)).await,
+            };
+            self.survived(&gone.name, told)?;
+        }
+        while let Some(coming) = self.desk.next_coming() {
+            match self.messenger.follow::<Record>(&topic(&coming.name)).await.map(|record| record.latest()) {
+                Ok(Some(None)) if coming.lasting => self.desk.turn_away(&coming),
+                Ok(left) => self.begin(&coming, left.flatten()),
                 Err(error) => {
                     // Without what is known of it, it could run twice.
                     self.survived(&coming.name, Err(error))?;
-                    self.take_up(&coming, |_| None);
-                    continue;
+                    self.desk.turn_away(&coming);
                 }
-            };
-            match left {
-                Some(None) if coming.planned => self.take_up(&coming, |_| None),
-                Some(left) => self.begin(&coming, left),
-                None => self.begin(&coming, None),
             }
         }
+        Ok(())
     }
 
     /// An error is said, and lives through, but for that of a link that is lost.
@@ -288,33 +145,8 @@ impl Keeper {
         }
     }
 
-    /// One that was coming is here, unless it was removed meanwhile.
-    fn take_up(&self, coming: &Arc<Coming>, entry: impl FnOnce(u64) -> Option<Entry>) {
-        let mut table = self.desk.table();
-        if !table.coming.front().is_some_and(|first| Arc::ptr_eq(first, coming)) {
-            return;
-        }
-        table.coming.pop_front();
-        table.announced.remove(&coming.name);
-        let highest = table.highest;
-        let Some(entry) = entry(highest) else { return };
-        let alarm = entry.alarm.map(|at| (at, coming.name.clone()));
-        table.alarms.extend(alarm);
-        table.entries.insert(coming.name.clone(), entry);
-    }
-
-    fn begin(&self, coming: &Arc<Coming>, left: Option<State>) {
-        let (now, salt) = (self.now(), self.cx.member().spawner.random());
-        let mut asked = Vec::new();
-        self.take_up(coming, |highest| {
-            // So that none of its runs has the number of one of a schedule of that name that was removed.
-            let first = highest.max(now.0.unsigned_abs());
-            let course = Course::new(coming.checked.rules.clone(), left.clone(), first, salt, now);
-            asked.clone_from(&course.state().running);
-            // What waits may start now.
-            Some(Entry { course, coming: coming.clone(), alarm: Some(now), written: left })
-        });
-        for run in asked {
+    fn begin(&self, coming: &Arc<Plan>, left: Option<State>) {
+        for run in self.desk.begin(coming, left, self.cx.member().spawner.random(), self.now()) {
             tracing::info!(schedule = %coming.name, number = run.number, "a run of before is asked for");
             self.send(coming, run, true);
         }
@@ -324,16 +156,8 @@ impl Keeper {
     async fn take_due(&self) -> Result<(), Lost> {
         let now = self.now();
         let mut writing = Vec::new();
-        loop {
-            let first = self.desk.table().alarms.first().filter(|(at, _)| *at <= now).cloned();
-            let Some((_, name)) = first else { break };
-            // What the user's condition says is asked outside of the lock.
-            let condition = {
-                let table = self.desk.table();
-                let entry = table.entries.get(&name).filter(|entry| entry.course.has_tick(now));
-                entry.and_then(|entry| entry.coming.checked.condition.clone())
-            };
-            let enabled = condition.is_none_or(|condition| self.holds(&*condition));
+        while let Some(name) = self.desk.due(now) {
+            let enabled = self.desk.condition(&name, now).is_none_or(|condition| self.holds(&*condition));
             writing.extend(self.step(&name, Event::Time { enabled }, now).await?);
         }
         for writing in writing {
@@ -372,8 +196,7 @@ impl Keeper {
             return Ok(());
         }
         tracing::warn!(by_ms = by, "the calendar was set, or the machine has slept");
-        let names: Vec<Arc<str>> = self.desk.table().entries.keys().cloned().collect();
-        for name in names {
+        for name in self.desk.names() {
             self.apply(&name, Event::CalendarSet { by }, self.looked.1).await?;
         }
         Ok(())
@@ -381,18 +204,7 @@ impl Keeper {
 
     /// One step of one schedule. Returns what says whether the master has written it down.
     async fn step(&self, name: &Arc<str>, event: Event, now: Wall) -> Result<Option<Writing>, Lost> {
-        let (steps, coming, state) = {
-            let mut table = self.desk.table();
-            let Some(entry) = table.entries.get_mut(name) else { return Ok(None) };
-            let steps = entry.course.handle(event, now);
-            let state = (entry.written.as_ref() != Some(entry.course.state())).then(|| entry.course.state().clone());
-            if let Some(state) = &state {
-                entry.written = Some(state.clone());
-            }
-            let coming = entry.coming.clone();
-            table.arm(name, now);
-            (steps, coming, state)
-        };
+        let Some(Outcome { plan, steps, state }) = self.desk.step(name, event, now) else { return Ok(None) };
         let mut writing = None;
         let mut untold = None;
         if let Some(state) = state {
@@ -405,7 +217,7 @@ impl Keeper {
         for step in steps {
             match step {
                 Step::Start(run) => match &untold {
-                    None => self.send(&coming, run, false),
+                    None => self.send(&plan, run, false),
                     // It could be started twice.
                     Some(error) => self.fail(name, run.number, format!("it could not be written down: {error}")),
                 },
@@ -430,9 +242,9 @@ impl Keeper {
     }
 
     /// Has a run ordered, or what has become of one asked.
-    fn send(&self, coming: &Coming, run: Running, ask: bool) {
-        let errand = Errand::new(&self.cx, &coming.name, &coming.checked, run, self.now());
-        let (ends, name) = (self.ends.clone(), coming.name.clone());
+    fn send(&self, plan: &Plan, run: Running, ask: bool) {
+        let errand = Errand::new(&self.cx, &plan.name, &plan.checked, run, self.now());
+        let (ends, name) = (self.ends.clone(), plan.name.clone());
         self.cx.spawn(async move {
             let ended = if ask { errand.ask().await } else { errand.order().await };
             // Nobody hears it: the keeper has ended, and asks again if it has a successor.

@@ -1,8 +1,10 @@
 //! Credit: how much a sender may have under way to whom. One number per account, so that one stopped receiver costs
 //! those who write to it their patience and nobody else anything.
 
+use super::address::{Address, Named};
 use super::frame::Limits;
-use super::header::{ACTION_LIMIT, Address, Class, Header, Lane, Named};
+use super::header::{ACTION_LIMIT, Class, Header};
+use super::kind::Lane;
 
 /// The least that a frame is charged: with it, one number keeps both bounds of a queue, 1 MiB and 8,192 frames.
 const LEAST: u32 = 128;
@@ -91,7 +93,7 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::Kind;
+    use super::super::kind::Kind;
     use super::*;
 
     #[test]

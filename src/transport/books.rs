@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::account::Account;
-use super::header::{Address, WireError};
+use super::address::Address;
+use super::header::WireError;
 use crate::identity::MemberId;
 
 /// The credit that a member has used and not got back, the calls that it was given, and whether it owes a sign of life: what

@@ -8,7 +8,8 @@ use bytes::{Buf, BufMut, BytesMut};
 use super::account::Account;
 use super::directory::Growth;
 use super::frame;
-use super::header::{Header, Kind, WireError};
+use super::header::{Header, WireError};
+use super::kind::Kind;
 use crate::identity::MemberId;
 use crate::text::cut;
 

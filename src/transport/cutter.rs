@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 
-use super::header::{Class, Lane};
+use super::header::Class;
+use super::kind::Lane;
 use super::run::Run;
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 

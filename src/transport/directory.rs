@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::header::{Address, Named};
+use super::address::{Address, Named};
 use crate::identity::{Incarnation, MemberId, Role, Slot};
 
 /// The roles in their order, with their counts. The same in every process of a cluster. The master's place is in every

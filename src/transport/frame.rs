@@ -2,7 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::header::{ACTION_LIMIT, HEADER, Header, Kind, WireError};
+use super::header::{ACTION_LIMIT, HEADER, Header, WireError};
+use super::kind::Kind;
 
 /// How large a frame may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

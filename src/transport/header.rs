@@ -5,151 +5,18 @@
 //! then the action, UTF-8, then the payload
 //! ```
 //!
-//! `to` and `from` are addresses, see [`Address`]. `from` is what the master writes there, never what it reads. What
+//! `to` and `from` are addresses, see [`Address`](super::address::Address). `from` is what the master writes there, never what it reads. What
 //! `detail` means depends on the kind: the time a call has, the outcome of a reply, the reason of a return, what is wanted
 //! of the shelf, how many changes were skipped.
 
-use std::fmt;
+use super::address::Address;
+use super::kind::Kind;
 
 /// The length of a header.
 pub(crate) const HEADER: usize = 32;
 
 /// The longest name of an action, in bytes.
 pub(crate) const ACTION_LIMIT: usize = 255;
-
-/// Actions and topics whose names begin so are the library's own: those of actors that are served, and of schedules.
-pub(crate) const RESERVED: &str = "hatchery:";
-
-/// Topics whose names begin so are let go by whoever has published them; when it has ended, with their last reader.
-pub(crate) const FOLLOWED: &str = "hatchery:followed/";
-
-/// Topics whose names begin so are the states of schedules: as many as there are of those, and each of a bounded size.
-pub(crate) const SCHEDULES: &str = "hatchery:schedule/";
-
-/// Topics whose names begin so tell how a shared connection is: one for each client.
-pub(crate) const SHARED: &str = "hatchery:shared/";
-
-/// What a frame is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Kind {
-    // From a member to its master.
-    Hello = 1,
-    Ready = 2,
-    Exception = 3,
-    Ack = 4,
-    Watch = 5,
-    Pong = 6,
-    // From the master to a member.
-    ClusterReady = 17,
-    Stay = 18,
-    Drain = 19,
-    Stop = 20,
-    Credit = 21,
-    Roster = 22,
-    Growth = 23,
-    Ping = 24,
-    // Between members.
-    Message = 33,
-    Call = 34,
-    Reply = 35,
-    Undelivered = 36,
-    // From a member to what the master keeps, and back.
-    Shelf = 49,
-    Kept = 50,
-}
-
-/// The order in which frames of one link are acknowledged. Answers have their own, so that a handler that waits for one
-/// is not behind the messages that wait for the handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Lane {
-    Messages,
-    Answers,
-}
-
-impl Kind {
-    fn from_byte(byte: u8) -> Option<Kind> {
-        Some(match byte {
-            1 => Kind::Hello,
-            2 => Kind::Ready,
-            3 => Kind::Exception,
-            4 => Kind::Ack,
-            5 => Kind::Watch,
-            6 => Kind::Pong,
-            17 => Kind::ClusterReady,
-            18 => Kind::Stay,
-            19 => Kind::Drain,
-            20 => Kind::Stop,
-            21 => Kind::Credit,
-            22 => Kind::Roster,
-            23 => Kind::Growth,
-            24 => Kind::Ping,
-            33 => Kind::Message,
-            34 => Kind::Call,
-            35 => Kind::Reply,
-            36 => Kind::Undelivered,
-            49 => Kind::Shelf,
-            50 => Kind::Kept,
-            _ => return None,
-        })
-    }
-
-    /// The lane in which it is acknowledged. `None`: it goes ahead of both and is not.
-    pub(crate) fn lane(self) -> Option<Lane> {
-        match self {
-            Kind::Message | Kind::Call | Kind::Shelf => Some(Lane::Messages),
-            // What is known of a death travels behind the last message of the dead. A kept value is for members that are not
-            // ready yet, too.
-            Kind::Reply | Kind::Undelivered | Kind::Roster | Kind::Kept => Some(Lane::Answers),
-            Kind::Hello
-            | Kind::Ready
-            | Kind::Exception
-            | Kind::Ack
-            | Kind::Watch
-            | Kind::Pong
-            | Kind::ClusterReady
-            | Kind::Stay
-            | Kind::Drain
-            | Kind::Stop
-            | Kind::Credit
-            | Kind::Growth
-            | Kind::Ping => None,
-        }
-    }
-}
-
-/// What a member wants of what the master keeps: the `detail` of a frame to the shelf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Want {
-    /// The topic has this value from now on.
-    Publish = 1,
-    /// The topic has none.
-    Retract = 2,
-    /// To hear of the topic.
-    Subscribe = 3,
-    /// To hear no more of it. Has no answer.
-    Unsubscribe = 4,
-}
-
-impl Want {
-    #[cfg(test)]
-    pub(crate) const ALL: [Want; 4] = [Want::Publish, Want::Retract, Want::Subscribe, Want::Unsubscribe];
-
-    pub(crate) fn from_detail(detail: u32) -> Option<Want> {
-        Some(match detail {
-            1 => Want::Publish,
-            2 => Want::Retract,
-            3 => Want::Subscribe,
-            4 => Want::Unsubscribe,
-            _ => return None,
-        })
-    }
-
-    pub(crate) fn to_detail(self) -> u32 {
-        self as u32
-    }
-}
 
 /// How a message was addressed, which decides whose credit it uses and who hears of its loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -203,94 +70,6 @@ impl Flags {
     }
 }
 
-/// Who a frame is for or from, in eight bytes: what it names, the rank of the role, the index, the incarnation.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(crate) struct Address(u64);
-
-impl Address {
-    const SLOT: u8 = 1;
-    const MEMBER: u8 = 2;
-    const ROLE: u8 = 3;
-    const ALL: u8 = 4;
-    const RANDOM: u8 = 5;
-    const SHELF: u8 = 6;
-
-    const fn new(what: u8, rank: u8, index: u16, incarnation: u32) -> Address {
-        Address(what as u64 | (rank as u64) << 8 | (index as u64) << 16 | (incarnation as u64) << 32)
-    }
-
-    pub(crate) const fn slot(rank: u8, index: u16) -> Address {
-        Address::new(Address::SLOT, rank, index, 0)
-    }
-
-    pub(crate) const fn member(rank: u8, index: u16, incarnation: u32) -> Address {
-        Address::new(Address::MEMBER, rank, index, incarnation)
-    }
-
-    pub(crate) const fn role(rank: u8) -> Address {
-        Address::new(Address::ROLE, rank, 0, 0)
-    }
-
-    pub(crate) const fn all() -> Address {
-        Address::new(Address::ALL, 0, 0, 0)
-    }
-
-    pub(crate) const fn random(rank: u8) -> Address {
-        Address::new(Address::RANDOM, rank, 0, 0)
-    }
-
-    pub(crate) const fn shelf() -> Address {
-        Address::new(Address::SHELF, 0, 0, 0)
-    }
-
-    /// What it names. `None`: nothing that we know.
-    pub(crate) fn names(self) -> Option<Named> {
-        let [what, rank, low, high, a, b, c, d] = self.0.to_le_bytes();
-        let (index, incarnation) = (u16::from_le_bytes([low, high]), u32::from_le_bytes([a, b, c, d]));
-        Some(match what {
-            Address::SLOT => Named::Slot { rank, index },
-            Address::MEMBER => Named::Member { rank, index, incarnation },
-            Address::ROLE => Named::Role { rank },
-            Address::ALL => Named::All,
-            Address::RANDOM => Named::Random { rank },
-            Address::SHELF => Named::Shelf,
-            _ => return None,
-        })
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.names() {
-            Some(named) => write!(f, "{named:?}"),
-            None => write!(f, "{:#x}", self.0),
-        }
-    }
-}
-
-/// What an [`Address`] names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
-    Slot {
-        rank: u8,
-        index: u16,
-    },
-    Member {
-        rank: u8,
-        index: u16,
-        incarnation: u32,
-    },
-    Role {
-        rank: u8,
-    },
-    All,
-    Random {
-        rank: u8,
-    },
-    /// What the master keeps.
-    Shelf,
-}
-
 /// A header, read or to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -330,8 +109,8 @@ impl Header {
         bytes[1] = self.flags.to_byte();
         bytes[2..4].copy_from_slice(&self.action_len.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.payload_len.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.to.0.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.from.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.to.to_bytes());
+        bytes[16..24].copy_from_slice(&self.from.to_bytes());
         bytes[24..28].copy_from_slice(&self.correlation.to_le_bytes());
         bytes[28..32].copy_from_slice(&self.detail.to_le_bytes());
         bytes
@@ -339,7 +118,7 @@ impl Header {
 
     pub(crate) fn decode(bytes: &[u8; HEADER]) -> Result<Header, WireError> {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let address = |at: usize| Address(u64::from(word(at)) | u64::from(word(at + 4)) << 32);
+        let address = |at: usize| Address::read(u64::from(word(at)) | u64::from(word(at + 4)) << 32);
         Ok(Header {
             kind: Kind::from_byte(bytes[0]).ok_or(WireError::UnknownKind(bytes[0]))?,
             flags: Flags::from_byte(bytes[1]).ok_or(WireError::UnknownFlags(bytes[1]))?,
@@ -355,8 +134,8 @@ impl Header {
     /// Replaces addresses and flags of an encoded header in place: all that the master ever changes of a frame.
     pub(crate) fn stamp(bytes: &mut [u8], flags: Flags, to: Address, from: Address) {
         bytes[1] = flags.to_byte();
-        bytes[8..16].copy_from_slice(&to.0.to_le_bytes());
-        bytes[16..24].copy_from_slice(&from.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&to.to_bytes());
+        bytes[16..24].copy_from_slice(&from.to_bytes());
     }
 }
 
@@ -416,21 +195,6 @@ mod tests {
         Header::stamp(&mut bytes, stamped.flags, stamped.to, stamped.from);
         assert_eq!(Header::decode(&bytes), Ok(stamped));
         assert_eq!(stamped.frame_len(), 32 + 5 + 70_000);
-    }
-
-    #[test]
-    fn every_address_is_what_it_was() {
-        for (address, named) in [
-            (Address::slot(1, 2), Named::Slot { rank: 1, index: 2 }),
-            (Address::member(255, 65_535, u32::MAX), Named::Member { rank: 255, index: 65_535, incarnation: u32::MAX }),
-            (Address::role(7), Named::Role { rank: 7 }),
-            (Address::all(), Named::All),
-            (Address::random(128), Named::Random { rank: 128 }),
-            (Address::shelf(), Named::Shelf),
-        ] {
-            assert_eq!(address.names(), Some(named));
-        }
-        assert_eq!(Address::default().names(), None);
     }
 
     #[test]

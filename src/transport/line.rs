@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use super::account::Account;
 use super::control::{self, Ack};
 use super::frame;
-use super::header::{Header, Kind, Lane};
+use super::header::Header;
+use super::kind::{Kind, Lane};
 
 /// How much is taken for one write: a socket buffer takes about 200 KiB, and control that comes meanwhile waits for it.
 const BATCH: usize = 128 * 1024;

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use bytes::BytesMut;
 
 use super::account::{Account, charge};
+use super::address::Address;
 use super::frame::{self, Frames};
-use super::header::{Address, Class, Flags, Header, Kind, Lane};
+use super::header::{Class, Flags, Header};
+use super::kind::{Kind, Lane};
 use super::reason::{Outcome, Reason};
 use super::run::Run;
 use crate::identity::{MemberId, Slot};

@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use super::account::charge;
 use super::frame::Frames;
-use super::header::{Class, Header, Lane};
+use super::header::{Class, Header};
+use super::kind::Lane;
 use crate::identity::{Incarnation, MemberId};
 
 /// Whole frames of one sender for one slot.
@@ -78,7 +79,7 @@ pub(crate) mod tests {
     use bytes::BytesMut;
 
     use super::super::frame;
-    use super::super::header::Kind;
+    use super::super::kind::Kind;
     use super::*;
     use crate::identity::Slot;
 

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::account::{Account, charge, window};
+use super::address::{Address, Named};
 use super::books::Books;
 use super::control::{Ack, Hello, PROTOCOL, Report};
 use super::cutter::{Cutter, Destination, Key};
 use super::directory::Directory;
 use super::frame::{self, Limits, Peek};
-use super::header::{Address, Class, Flags, Header, Kind, Lane, Named, Want, WireError};
+use super::header::{Class, Flags, Header, WireError};
+use super::kind::{Kind, Lane, Want};
 use super::reason::{Outcome, Reason, is_a_receivers};
 use super::run::Run;
 use crate::identity::{Incarnation, MemberId, Role, Slot};

@@ -16,7 +16,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::account::{Account, charge};
 use super::frame::{self, Frames};
-use super::header::{Class, FOLLOWED, Flags, Header, Kind, Lane, RESERVED, SCHEDULES, SHARED, Want};
+use super::header::{Class, Flags, Header};
+use super::kind::{Kind, Lane, Want};
+use super::names::{FOLLOWED, RESERVED, SCHEDULES, SHARED};
 use super::reason::{Outcome, Reason};
 use super::returns::Effect;
 use super::run::Run;

@@ -9,10 +9,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::account::Account;
+use super::address::Address;
 use super::books::{Books, OpenCalls};
 use super::control::{Ack, Span, read_credits};
 use super::frame::{self, Frames};
-use super::header::{Address, Class, Header, Kind, Lane, WireError};
+use super::header::{Class, Header, WireError};
+use super::kind::{Kind, Lane};
 use super::reason::Reason;
 use super::returns::Effect;
 use super::run::Run;

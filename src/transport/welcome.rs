@@ -10,7 +10,8 @@ use super::codec::{self, CodecError};
 use super::control::PROTOCOL;
 use super::directory::{Directory, Growth, Imprint};
 use super::frame;
-use super::header::{Header, Kind};
+use super::header::Header;
+use super::kind::Kind;
 use crate::identity::{Incarnation, MemberId};
 use crate::roster::{MemberState, MemberStatus, Roster};
 

@@ -8,6 +8,7 @@ mod messages;
 mod operations;
 mod ports;
 mod schedules;
+mod shared;
 mod starts;
 mod stops;
 mod topics;
@@ -36,6 +37,8 @@ pub enum Need {
     Suspension,
     /// A start can be refused.
     Refusal,
+    /// A member's code can have sockets of its own.
+    Socket,
 }
 
 /// A sentence, and its proof.
@@ -65,6 +68,7 @@ pub fn all() -> Vec<Case> {
         messages::cases(),
         topics::cases(),
         schedules::cases(),
+        shared::cases(),
         ports::cases(),
         operations::cases(),
     ]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use hatchery::supervision::{Backoff, Intensity, OneForOne, RestForOne};
-use hatchery::{BoxError, Context, Hatchery, Heartbeat, Schedule, Slot, Tick};
+use hatchery::{BoxError, Context, Hatchery, Heartbeat, RoleSettings, Schedule, Slot, Tick};
 
 use crate::puppet::{informant, informed, puppet};
+use crate::registry::shared;
 use crate::stage::Kind;
 
 /// A plan.
@@ -29,6 +30,8 @@ pub enum Cast {
     Informed,
     /// The puppets, with schedules, and an agent that is back at once however often it goes. Only workers may publish.
     Scheduled,
+    /// An agent that leads a connection, and is back at once however often it goes; workers that follow.
+    Sharing,
     /// Workers that return before they are ready.
     Returning,
     /// Workers that return an error before they are ready.
@@ -62,7 +65,7 @@ pub const BOOT: Duration = Duration::from_millis(300);
 pub const EARLY: i32 = 3;
 
 impl Cast {
-    pub const ALL: [Cast; 15] = [
+    pub const ALL: [Cast; 16] = [
         Cast::Puppets,
         Cast::Hasty,
         Cast::Touchy,
@@ -72,6 +75,7 @@ impl Cast {
         Cast::Slow,
         Cast::Informed,
         Cast::Scheduled,
+        Cast::Sharing,
         Cast::Returning,
         Cast::Failing,
         Cast::Throwing,
@@ -91,6 +95,7 @@ impl Cast {
             Cast::Slow => "slow",
             Cast::Informed => "informed",
             Cast::Scheduled => "scheduled",
+            Cast::Sharing => "sharing",
             Cast::Returning => "returning",
             Cast::Failing => "failing",
             Cast::Throwing => "throwing",
@@ -141,13 +146,12 @@ impl Cast {
                 .workers(2, puppet)
                 .publishers(["worker"])
                 .kept_limit(128)
-                .tune("agent", |agent| {
-                    agent.restart_delay(Duration::from_millis(1)).restart_limit(None);
-                })
+                .tune("agent", back_at_once)
                 .schedule("one", Schedule::every(TICK), ran)
                 .schedule("all", Schedule::every(TICK).on_all("worker"), ran)
                 .schedule("agent", Schedule::every(TICK).on_agent(), ran)
                 .schedule("once", Schedule::once(), ran),
+            Cast::Sharing => Hatchery::new().agent(shared).workers(2, shared).tune("agent", back_at_once),
             Cast::Returning => plan.workers(1, async |_: Context| Ok::<_, String>(())),
             Cast::Failing => plan.workers(1, async |_: Context| Err::<(), _>("no such table: users")),
             Cast::Throwing => plan.workers(1, throwing),
@@ -162,6 +166,10 @@ impl Cast {
             }),
         }
     }
+}
+
+fn back_at_once(agent: &mut RoleSettings) {
+    agent.restart_delay(Duration::from_millis(1)).restart_limit(None);
 }
 
 /// Tells of a run that it has begun.

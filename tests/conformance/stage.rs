@@ -150,6 +150,7 @@ impl Stage {
                     | Cast::Slow
                     | Cast::Informed
                     | Cast::Scheduled
+                    | Cast::Sharing
                     | Cast::Returning
                     | Cast::Failing
                     | Cast::Throwing

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hatchery::shared::{Change, SharedClient, Upstream};
-use hatchery::simulation::{Fault, explore};
-use hatchery::{BoxError, CallError, Context, Hatchery, MemberId, Message, Request, Role, Slot};
+use hatchery::simulation::{Fault, Simulation, explore};
+use hatchery::{BoxError, CallError, ClusterHandle, Context, Hatchery, MemberId, Message, Request, Role, Slot};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::{ms, rough, secs, seeds};
@@ -268,13 +268,19 @@ async fn told(cx: Context) -> hatchery::Result<()> {
     Ok(())
 }
 
+/// A server, and a cluster whose two workers do what they are told.
+async fn started(sim: &Simulation) -> hatchery::Result<(Server, ClusterHandle)> {
+    let server = Server::default();
+    let own = server.clone();
+    let cluster = sim.start(Hatchery::new().agent(move |cx| lead(cx, own.clone())).workers(2, told)).await?;
+    cluster.ready().await?;
+    Ok((server, cluster))
+}
+
 #[test]
 fn a_key_is_subscribed_to_once_for_all_and_left_with_the_last_of_them() {
     explore(seeds(), |sim| async move {
-        let server = Server::default();
-        let own = server.clone();
-        let cluster = sim.start(Hatchery::new().agent(move |cx| lead(cx, own.clone())).workers(2, told)).await?;
-        cluster.ready().await?;
+        let (server, cluster) = started(&sim).await?;
         let messenger = cluster.messenger();
         let key = "x".to_owned();
         let (one, two) = (Slot::worker(0), Slot::worker(1));
@@ -306,10 +312,7 @@ fn a_key_is_subscribed_to_once_for_all_and_left_with_the_last_of_them() {
 #[test]
 fn a_key_that_is_refused_and_a_client_that_panics_cost_the_others_nothing() {
     explore(seeds(), |sim| async move {
-        let server = Server::default();
-        let own = server.clone();
-        let cluster = sim.start(Hatchery::new().agent(move |cx| lead(cx, own.clone())).workers(2, told)).await?;
-        cluster.ready().await?;
+        let (server, cluster) = started(&sim).await?;
         let messenger = cluster.messenger();
         let (one, two) = (Slot::worker(0), Slot::worker(1));
         for key in ["a refused one", "x"] {
@@ -337,10 +340,7 @@ fn a_key_that_is_refused_and_a_client_that_panics_cost_the_others_nothing() {
 #[test]
 fn whoever_follows_after_the_last_has_left_knows_what_is_and_not_what_was() {
     explore(seeds(), |sim| async move {
-        let server = Server::default();
-        let own = server.clone();
-        let cluster = sim.start(Hatchery::new().agent(move |cx| lead(cx, own.clone())).workers(2, told)).await?;
-        cluster.ready().await?;
+        let (server, cluster) = started(&sim).await?;
         let messenger = cluster.messenger();
         let key = "x".to_owned();
         server.put("x", 0);

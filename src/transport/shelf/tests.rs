@@ -1,6 +1,6 @@
 //! What the shelf tells whom, step by step.
 
-use super::super::header::Address;
+use super::super::address::Address;
 use super::*;
 use crate::identity::{Incarnation, Slot};
 

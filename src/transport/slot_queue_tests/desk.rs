@@ -8,9 +8,11 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::super::account::charge;
+use super::super::address::Address;
 use super::super::control::{Ack, Span};
 use super::super::frame::{self, Frames};
-use super::super::header::{Address, Class, Header, Kind, WireError};
+use super::super::header::{Class, Header, WireError};
+use super::super::kind::Kind;
 use super::super::line::Line;
 use super::super::reason::{Outcome, Reason};
 use super::super::returns::Effect;
