@@ -14,7 +14,7 @@ use super::status::ScheduleStatus;
 use crate::context::Context;
 use crate::error::BoxError;
 use crate::identity::{Role, Slot};
-use crate::messenger::{CallError, Messenger, Reason, Request};
+use crate::messenger::{CallError, Messenger, Reason, Request, SendError};
 
 /// The action by which the agent is asked how its schedules are.
 const STATUS: &str = "hatchery:schedule/status";
@@ -174,8 +174,10 @@ impl Messenger {
                 match self.request::<Vec<ScheduleStatus>>(deadline, Slot::agent().into(), STATUS, &after).await {
                     Ok(page) if page.is_empty() => return Ok(known),
                     Ok(page) => known.extend(page),
-                    // An agent without schedules has nobody to answer that.
-                    Err(CallError::Undelivered(Reason::NoHandler)) => return Ok(Vec::new()),
+                    // An agent without schedules has nobody to answer that, and without an agent there are none.
+                    Err(CallError::Undelivered(Reason::NoHandler) | CallError::Send(SendError::NoSuchMember(_))) => {
+                        return Ok(Vec::new());
+                    }
                     Err(error) => return Err(error),
                 }
             }

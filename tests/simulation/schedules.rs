@@ -1,6 +1,7 @@
 //! Schedules on a virtual calendar: a month in a moment, and what runs when whoever runs it, or ordered it, is killed.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -376,4 +377,53 @@ fn schedules_come_and_go_while_the_agent_runs() {
         cluster.shutdown().await?;
         sim.check_quiescent()
     });
+}
+
+/// What is written to it is kept.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panicked").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_run_logs_says_of_which_schedule_and_who_has_none_has_an_empty_list() {
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        Simulation::run(1, |sim| async move {
+            let job = |_, _| async {
+                tracing::info!("before it waits");
+                tokio::time::sleep(secs(1)).await;
+                tracing::info!("and after");
+                hatchery::Result::<()>::Ok(())
+            };
+            let cluster = sim.start(plan(1).schedule("daily", Schedule::once(), job)).await?;
+            cluster.ready().await?;
+            sim.elapse(secs(5)).await;
+            cluster.shutdown().await?;
+            for without in [plan(1), Hatchery::new().workers(1, idle)] {
+                let cluster = sim.start(without).await?;
+                cluster.ready().await?;
+                assert_eq!(cluster.messenger().schedules(secs(5)).await, Ok(Vec::new()));
+                cluster.shutdown().await?;
+            }
+            sim.check_quiescent()
+        });
+    });
+    let text = String::from_utf8(written.0.lock().expect("nobody panicked").clone()).expect("it is text");
+    for said in ["before it waits", "and after"] {
+        let line = text.lines().find(|line| line.contains(said)).expect("it is logged");
+        let span = "member{id=worker/0#1}:run{schedule=\"daily\" number=";
+        assert!(line.contains(span) && line.contains("attempt=1}"), "{line}");
+    }
 }
