@@ -39,6 +39,21 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// Runs the test of that name again in a process of its own, and says whether this is that process. For who listens to
+/// `tracing`: it remembers for a whole process which spans nobody wants, and the other tests want none.
+fn alone(test: &str) -> bool {
+    const ALONE: &str = "HATCHERY_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let own = std::env::current_exe().expect("it runs");
+    let mut process = std::process::Command::new(own);
+    let run = process.args([test, "--exact", "--nocapture"]).env(ALONE, "").output().expect("it starts");
+    let told = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && told.contains("1 passed"), "{told}{}", String::from_utf8_lossy(&run.stderr));
+    false
+}
+
 /// The seeds of a story. So few are all run twice.
 fn seeds() -> Range<u64> {
     as_many_as(12)
