@@ -15,6 +15,7 @@ mod launch;
 mod slot;
 mod start_error;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,12 +129,16 @@ impl Cluster {
         let bound = tokio::task::spawn_blocking(move || cluster.bind());
         let bound = bound.await.map_err(|error| StartError::Os("failed to bind", std::io::Error::other(error)))?;
         let orphans = if self.adopt { Orphans::Adopted } else { Orphans::Elsewhere };
-        let backend = self.backend(orphans)?;
+        let backend = self.backend(orphans, None)?;
         launch(self.launch(bound?, backend)?, home).await
     }
 
-    /// What its members are made of.
-    pub(crate) fn backend(&self, orphans: Orphans) -> Result<Arc<dyn ProcessBackend>, StartError> {
+    /// What its members are made of. `stderr` is what they get for theirs, once they are ready; `None`: that of this process.
+    pub(crate) fn backend(
+        &self,
+        orphans: Orphans,
+        stderr: Option<OwnedFd>,
+    ) -> Result<Arc<dyn ProcessBackend>, StartError> {
         if let Some(program) = &self.program {
             return Ok(Arc::new(Threads::new(program.clone())));
         }
@@ -143,7 +148,7 @@ impl Cluster {
             }
             Orphans::Elsewhere => {}
         }
-        let nursery = Nursery::start(orphans).map_err(StartError::os("failed to start the nursery"))?;
+        let nursery = Nursery::start(orphans, stderr).map_err(StartError::os("failed to start the nursery"))?;
         Ok(Arc::new(nursery))
     }
 

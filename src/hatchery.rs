@@ -7,7 +7,7 @@ mod settled;
 
 use std::fmt;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +56,7 @@ pub struct Hatchery {
     kept_value_limit: Option<usize>,
     kept_limit: usize,
     publishers: Option<Vec<String>>,
+    pid_file: Option<PathBuf>,
     #[cfg(feature = "schedule")]
     schedules: Vec<(String, Schedule, Arc<Job>)>,
 }
@@ -97,6 +98,7 @@ impl Hatchery {
             kept_value_limit: None,
             kept_limit: 64 << 20,
             publishers: None,
+            pid_file: None,
             #[cfg(feature = "schedule")]
             schedules: Vec::new(),
         }
@@ -197,6 +199,18 @@ impl Hatchery {
         self
     }
 
+    /// Has the master keep its number in a file while it [runs](Hatchery::run): in decimal, with an end of line. The file
+    /// is taken before anything is bound, locked for as long as the master lives, and removed by it, unless it has been
+    /// replaced meanwhile. A program that [`enter`](Hatchery::enter)s keeps its own.
+    ///
+    /// A second start with the same file is refused, with exit code 1, and does not touch it. One that nobody holds, as a
+    /// killed master leaves it behind, is taken over, whatever stands in it up to 64 bytes; a longer one, or what is no
+    /// file, is left alone.
+    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Hatchery {
+        self.pid_file = Some(path.into());
+        self
+    }
+
     /// Declares the agent: one process, started before all others and stopped after them.
     pub fn agent<F, Fut, E>(self, run: F) -> Hatchery
     where
@@ -286,15 +300,16 @@ impl Hatchery {
         Ok(self.settle()?.simulated())
     }
 
-    fn try_run(self) -> Result<ExitCode, RunError> {
+    fn try_run(mut self) -> Result<ExitCode, RunError> {
         if tokio::runtime::Handle::try_current().is_ok() {
             return Err(RunError::InsideRuntime);
         }
+        let pid_file = self.pid_file.take();
         let settlement = self.settle()?;
         if enter::claim().is_some() {
             settlement.become_member();
         }
-        Ok(run::master(&settlement.cluster()))
+        Ok(run::master(&settlement.cluster(), pid_file.as_deref()))
     }
 }
 

@@ -9,20 +9,26 @@
 //!     └ pidfd readable ◄────────── exit ──────────────────┘
 //!       end its group, reap, read black box and stderr, one ExitRecord; sweep: descendants of the dead
 //! ```
+//!
+//! And what a master has beside its members, where it is wanted: a pid file, a service manager to tell how it is, and a
+//! launcher that waits until it is ready.
 
 mod backend;
 pub(crate) mod black_box;
 pub(crate) mod boot;
 mod chance;
 pub(crate) mod clock;
+mod daemon;
 mod descendants;
 mod descriptors;
 mod exit;
 mod lent;
 mod listen;
 mod memory;
+mod notify;
 mod nursery;
 mod panics;
+mod pid_file;
 mod pidfd;
 pub(crate) mod settle;
 pub(crate) mod signals;
@@ -37,6 +43,7 @@ pub use backend::{
     Capabilities, Executable, Exit, LinkRead, ProcessBackend, ProcessControl, SpawnError, SpawnSpec, Spawned, Spawning,
 };
 pub(crate) use chance::random;
+pub(crate) use daemon::Launcher;
 pub(crate) use descendants::adopt_descendants;
 pub(crate) use descriptors::have_descriptors;
 pub use exit::{ExitRecord, ExitStatus};
@@ -44,9 +51,11 @@ pub use lent::Lent;
 pub(crate) use lent::Socket;
 pub(crate) use listen::Bound;
 pub use listen::{Address, BindError};
+pub(crate) use notify::{Notifier, Word};
 pub(crate) use nursery::Nursery;
 pub use panics::{Contained, contain, contain_future};
 pub(crate) use panics::{Panicked, catch, catch_future, install_hook, is_contained};
+pub(crate) use pid_file::PidFile;
 pub(crate) use socket_reader::SocketReader;
 pub(crate) use stderr::say;
 pub(crate) use thread_id::thread_id;

@@ -1,11 +1,16 @@
 //! The master's process from its first listener to its exit code: a cluster that has the process to itself.
 
+mod announcer;
+
+use std::future::pending;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
+use self::announcer::Announcer;
 use crate::cluster::{Cluster, ClusterError, ClusterHandle, DESCRIPTORS, Home, Sockets, launch};
 use crate::process::signals::{MasterSignals, Wish};
-use crate::process::{self, Orphans, ProcessBackend, have_descriptors};
+use crate::process::{self, Launcher, Notifier, Orphans, PidFile, ProcessBackend, have_descriptors};
 use crate::supervision::Urgency;
 
 const STOPPED: u8 = 0;
@@ -13,32 +18,63 @@ const START_FAILED: u8 = 1;
 const GAVE_UP: u8 = 3;
 
 /// Binds, starts, supervises until the end, and says why it ended if it should not have.
-pub(crate) fn master(cluster: &Cluster) -> ExitCode {
+///
+/// A pid file is taken before anything else: of two masters that are started at once one must not come as far as to
+/// disturb the other.
+pub(crate) fn master(cluster: &Cluster, pid_file: Option<&Path>) -> ExitCode {
+    let launcher = match Launcher::attach() {
+        Ok(launcher) => launcher,
+        Err(error) => return say(START_FAILED, &format!("the master cannot go into the background: {error}")),
+    };
+    let pid_file = match pid_file.map(PidFile::take).transpose() {
+        Ok(pid_file) => pid_file,
+        Err(error) => return say(START_FAILED, &error.to_string()),
+    };
     let sockets = match cluster.bind() {
         Ok(sockets) => sockets,
         Err(error) => return say(START_FAILED, &error.to_string()),
     };
-    match supervise(cluster, sockets) {
+    let code = match supervise(cluster, sockets, launcher) {
         Ok(end) => conclude(end),
         Err(error) => say(START_FAILED, &format!("the master cannot run: {error}")),
-    }
+    };
+    // Held until nobody is left.
+    drop(pid_file);
+    code
 }
 
-fn supervise(cluster: &Cluster, sockets: Sockets) -> io::Result<Result<(), ClusterError>> {
+fn supervise(cluster: &Cluster, sockets: Sockets, launcher: Option<Launcher>) -> io::Result<Result<(), ClusterError>> {
     // Some of what follows would panic.
     have_descriptors(DESCRIPTORS)?;
+    let announcer = Announcer::new(manager());
     // One thread: a master routes and decides, and runs no code of the user's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(async {
-        let signals = MasterSignals::listen()?;
-        let backend = cluster.backend(Orphans::Ours).map_err(io::Error::other)?;
+        let signals = MasterSignals::listen(launcher.is_some())?;
+        let stderr = launcher.as_ref().map(Launcher::stderr).transpose()?;
+        let backend = cluster.backend(Orphans::Ours, stderr).map_err(io::Error::other)?;
         let parts = cluster.launch(sockets, backend.clone()).map_err(io::Error::other)?;
         let (_, _, handle) = launch(parts, Home::Handle).await.map_err(io::Error::other)?;
-        Ok(attend(&handle, &*backend, signals).await)
+        let end = tokio::select! {
+            biased;
+            end = attend(&handle, &*backend, signals) => end,
+            () = release(&handle, launcher) => unreachable!("it waits for ever"),
+            () = announcer.announce(&handle) => unreachable!("it announces for ever"),
+        };
+        announcer.end(&end);
+        Ok(end)
     });
     // Nothing is left that could be waited for, but a thread that writes where nobody reads.
     runtime.shutdown_background();
     end
+}
+
+/// The service manager that started us. One that cannot be told keeps nobody from starting.
+fn manager() -> Option<Notifier> {
+    Notifier::of_environment().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the service manager cannot be told how the cluster is");
+        None
+    })
 }
 
 /// Attends the cluster until its end.
@@ -56,9 +92,20 @@ async fn attend(
                 // The core knows whether it is the second time.
                 Wish::Stop(signal) => handle.pass_on(Urgency::Graceful, signal),
                 Wish::Children => backend.sweep(),
+                Wish::Reload => tracing::warn!("SIGHUP: there is no configuration to be read again, nothing is done"),
             }
         }
     }
+}
+
+/// Lets a launcher go when all are ready. Where they do not come to that it hears all that is said, up to the end.
+async fn release(handle: &ClusterHandle, launcher: Option<Launcher>) {
+    if let Some(launcher) = launcher
+        && handle.ready().await.is_ok()
+    {
+        launcher.ready();
+    }
+    pending().await
 }
 
 fn conclude(end: Result<(), ClusterError>) -> ExitCode {

@@ -148,6 +148,7 @@ impl Master {
                 state.note(&event);
                 state.handle(event, &myself);
             }
+            MasterMsg::Turn(asker) => drop(asker.send(())),
             MasterMsg::Started(id, pid) => {
                 journal::started(id, pid);
                 state.board.lock().started(id, pid);

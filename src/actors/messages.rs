@@ -25,6 +25,8 @@ pub(crate) enum MasterMsg {
     Fact(Event, Option<OwnedSemaphorePermit>),
     /// An operator asks for something, and wants to know how it ended.
     Operate(Operation, oneshot::Sender<Conclusion>),
+    /// Whether it still takes messages, in their turn.
+    Turn(oneshot::Sender<()>),
     /// A process exists.
     Started(MemberId, u32),
     /// A member has become unresponsive, or is heard again.

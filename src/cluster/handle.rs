@@ -218,6 +218,15 @@ impl ClusterHandle {
         }
     }
 
+    /// Whether the master's actor has come round to a message that is sent now. `false`: it has ended. One that is stuck
+    /// never says.
+    pub(crate) async fn turns(&self) -> bool {
+        let (asker, answer) = oneshot::channel();
+        let Some(master) = self.shared.bell.master.get() else { return false };
+        let _ = master.cast(MasterMsg::Turn(asker));
+        answer.await.is_ok()
+    }
+
     /// Passes on a wish of the operator's, as often as it comes: the core knows whether it is the second time.
     pub(crate) fn pass_on(&self, urgency: Urgency, why: &'static str) {
         self.shared.bell.ring(urgency, why);

@@ -38,11 +38,11 @@ impl fmt::Debug for Nursery {
 }
 
 impl Nursery {
-    /// Starts the thread.
-    pub(crate) fn start(orphans: Orphans) -> io::Result<Nursery> {
+    /// Starts the thread. `stderr` is what members get for theirs, once they are ready; `None`: that of this process.
+    pub(crate) fn start(orphans: Orphans, stderr: Option<OwnedFd>) -> io::Result<Nursery> {
         let wake = Arc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?);
         let (queue, requests) = mpsc::channel();
-        let ward = Ward::new(orphans, requests, wake.clone())?;
+        let ward = Ward::new(orphans, stderr, requests, wake.clone())?;
         thread::Builder::new().name("hatchery-nursery".into()).spawn(move || ward.run())?;
         Ok(Nursery::before(queue, wake))
     }

@@ -13,6 +13,8 @@ pub(crate) enum Wish {
     Stop(&'static str),
     /// To look after the children: one has ended, or was handed to us.
     Children,
+    /// What a daemon's users are used to: another configuration. There is none to be read.
+    Reload,
 }
 
 /// The signals that the master listens to.
@@ -22,12 +24,16 @@ pub(crate) struct MasterSignals {
     interrupt: Signal,
     quit: Signal,
     child: Signal,
+    /// Where it does not mean that a terminal has gone.
+    hang_up: Option<Signal>,
 }
 
 impl MasterSignals {
     /// Sets the handlers, and lets the signals through to this thread. Before the first spawn: handled signals are back to
     /// their default in the new process, ignored ones are not.
-    pub(crate) fn listen() -> io::Result<MasterSignals> {
+    ///
+    /// A hang-up is listened to by a daemon, which has no terminal, and means the kernel's default elsewhere.
+    pub(crate) fn listen(is_daemon: bool) -> io::Result<MasterSignals> {
         for ignored in ignored() {
             // The handler does nothing and stays, so for this process the signal is as ignored as it was.
             let _ = signal(ignored)?;
@@ -37,10 +43,12 @@ impl MasterSignals {
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             child: signal(SignalKind::child())?,
+            hang_up: is_daemon.then(|| signal(SignalKind::hangup())).transpose()?,
         };
         // What a launcher has blocked stays blocked over exec, and a handler would never run.
         let heard = [unix::Signal::SIGTERM, unix::Signal::SIGINT, unix::Signal::SIGQUIT, unix::Signal::SIGCHLD];
-        heard.into_iter().collect::<SigSet>().thread_unblock()?;
+        let hang_up = is_daemon.then_some(unix::Signal::SIGHUP);
+        heard.into_iter().chain(hang_up).collect::<SigSet>().thread_unblock()?;
         Ok(signals)
     }
 
@@ -52,6 +60,7 @@ impl MasterSignals {
             _ = self.interrupt.recv() => Wish::Stop("SIGINT"),
             _ = self.quit.recv() => Wish::Stop("SIGQUIT"),
             _ = self.child.recv() => Wish::Children,
+            Some(()) = async { self.hang_up.as_mut()?.recv().await } => Wish::Reload,
         }
     }
 }

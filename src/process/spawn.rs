@@ -45,16 +45,21 @@ impl Hatchling {
     }
 }
 
-/// Starts the process and sends it its first words. Also returned: the master's ends of the link and of the channel.
-pub(super) fn spawn(spec: &SpawnSpec) -> Result<(Hatchling, UnixStream, OwnedFd), SpawnError> {
+/// Starts the process and sends it its first words. Its stderr will be the one that is given, or ours. Also returned: the
+/// master's ends of the link and of the channel.
+pub(super) fn spawn(
+    spec: &SpawnSpec,
+    stderr_when_ready: Option<&OwnedFd>,
+) -> Result<(Hatchling, UnixStream, OwnedFd), SpawnError> {
     let (link, stdin) = UnixStream::pair().map_err(|error| SpawnError::new("failed to create the link", error))?;
     let (channel, lent) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(|error| SpawnError::new("failed to create the channel", error))?;
     let black_box = black_box::create().map_err(|error| SpawnError::new("failed to create the black box", error))?;
     let (stderr, captured) =
         Capture::new().map_err(|error| SpawnError::new("failed to create a pipe for stderr", error))?;
-    let inherited = std::io::stderr()
-        .as_fd()
+    let own = std::io::stderr();
+    let inherited = stderr_when_ready
+        .map_or(own.as_fd(), AsFd::as_fd)
         .try_clone_to_owned()
         .map_err(|error| SpawnError::new("failed to copy stderr", error))?;
     let program = match &spec.executable {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ pub(crate) fn say(sentence: &str) {
     let text = format!("hatchery: {sentence}\n");
     let mut rest = text.as_bytes();
     let deadline = clock::now() + LAST_WORDS;
-    while !rest.is_empty() && is_writable(way.descriptor(), deadline.saturating_duration_since(clock::now())) {
+    while !rest.is_empty() && way.is_writable(deadline.saturating_duration_since(clock::now())) {
         match way.write(rest) {
             Ok(written) => rest = &rest[written..],
             // Somebody else was faster.
@@ -181,8 +181,8 @@ enum Way {
     Own(File),
     /// A socket takes the flag with each message.
     Socket(OwnedFd),
-    /// A file never makes its writer wait.
-    File(OwnedFd),
+    /// A file never makes its writer wait. Written to as our stderr, which may be put in another place meanwhile.
+    File,
     /// It cannot be opened anew, as after a change of user. Who has seen room in it writes as much as fits into any:
     /// unless somebody else is faster, that does not wait.
     Shared(OwnedFd),
@@ -194,7 +194,7 @@ impl Way {
         let own = || stderr.as_fd().try_clone_to_owned();
         Ok(match FileType::from_raw_mode(fstat(&stderr)?.st_mode) {
             FileType::Socket => Way::Socket(own()?),
-            FileType::RegularFile => Way::File(own()?),
+            FileType::RegularFile => Way::File,
             _ => {
                 let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
                 let mut options = OpenOptions::new();
@@ -206,10 +206,12 @@ impl Way {
         })
     }
 
-    fn descriptor(&self) -> BorrowedFd<'_> {
+    /// Whether writing has an effect within `patience`: something is taken, or it fails.
+    fn is_writable(&self, patience: Duration) -> bool {
         match self {
-            Way::Own(file) => file.as_fd(),
-            Way::Socket(descriptor) | Way::File(descriptor) | Way::Shared(descriptor) => descriptor.as_fd(),
+            Way::Own(file) => is_writable(file, patience),
+            Way::File => is_writable(io::stderr(), patience),
+            Way::Socket(descriptor) | Way::Shared(descriptor) => is_writable(descriptor, patience),
         }
     }
 
@@ -218,7 +220,7 @@ impl Way {
         match self {
             Way::Own(file) => file.write(bytes),
             Way::Socket(socket) => Ok(send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?),
-            Way::File(file) => Ok(rustix::io::write(file, bytes)?),
+            Way::File => Ok(rustix::io::write(io::stderr(), bytes)?),
             Way::Shared(shared) => Ok(rustix::io::write(shared, &bytes[..bytes.len().min(PIPE_BUF)])?),
         }
     }

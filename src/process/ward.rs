@@ -97,6 +97,8 @@ pub(super) struct Ward {
     /// When to look for them without being asked to.
     sweep_at: Option<Instant>,
     stderr: Forward,
+    /// Where that of members goes, once they are ready, if that is another.
+    stderr_of_members: Option<OwnedFd>,
     oom_kills: OomKills,
     closing: Option<Closing>,
 }
@@ -123,7 +125,12 @@ struct Child {
 }
 
 impl Ward {
-    pub(super) fn new(orphans: Orphans, requests: mpsc::Receiver<Request>, wake: Arc<OwnedFd>) -> io::Result<Ward> {
+    pub(super) fn new(
+        orphans: Orphans,
+        stderr_of_members: Option<OwnedFd>,
+        requests: mpsc::Receiver<Request>,
+        wake: Arc<OwnedFd>,
+    ) -> io::Result<Ward> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
         Ok(Ward {
@@ -136,6 +143,7 @@ impl Ward {
             dead: Vec::new(),
             sweep_at: (orphans == Orphans::Adopted).then(|| clock::now() + ADOPTED_SWEEPS),
             stderr: Forward::to_own_stderr(),
+            stderr_of_members,
             oom_kills: OomKills::of_this_process(),
             closing: None,
         })
@@ -218,7 +226,7 @@ impl Ward {
             let _ = reply.send(Err(SpawnError::closed()));
             return;
         }
-        let result = spawn::spawn(spec).and_then(|(hatchling, link, channel)| {
+        let result = spawn::spawn(spec, self.stderr_of_members.as_ref()).and_then(|(hatchling, link, channel)| {
             let serial = self.serial;
             self.serial += 1;
             let (exit, receiver) = oneshot::channel();
@@ -387,7 +395,7 @@ mod tests {
         let wake = Arc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).expect("a descriptor"));
         let (queue, requests) = mpsc::channel();
         let nursery = Nursery::before(queue, wake.clone());
-        let mut ward = Ward::new(Orphans::Ours, requests, wake).expect("descriptors");
+        let mut ward = Ward::new(Orphans::Ours, None, requests, wake).expect("descriptors");
         let sleeper = Command::new("sleep").arg("600").process_group(0).spawn().expect("coreutils");
         let hatchling = Hatchling {
             process: Held::open(Pid::from_child(&sleeper)).expect("it is ours"),

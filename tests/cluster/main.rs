@@ -8,7 +8,6 @@
 //! The names of the tests say which scenario they are; 22, the single process, is in tests/threads.rs. These have none:
 //!
 //! - 10 and 15 in the environment "local": there are no environments. Whether the dead are replaced is a setting.
-//! - 19, the pid file: a service manager keeps one, and knows its children without.
 //! - 23, the reload: replacing all members of a running cluster is not part of this crate so far.
 //! - 24, https: TLS is the service's own, above the listener. The port of a debugger: there is no inspector to attach to.
 //!   Sticky connections: one shared socket, and whoever accepts keeps. A foreign listen that must not count as started:
@@ -34,8 +33,10 @@ mod exceptions;
 mod heartbeats;
 mod hostile;
 mod input;
+mod manager;
 mod messages;
 mod orphans;
+mod pid_file;
 mod ports;
 mod processes;
 mod remote;
@@ -70,6 +71,8 @@ fn main() -> ExitCode {
         input::trials(),
         stderr::trials(),
         hostile::trials(),
+        pid_file::trials(),
+        manager::trials(),
         storms::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()

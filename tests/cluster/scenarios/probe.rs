@@ -62,6 +62,8 @@ pub struct Probe {
     tune: Option<String>,
     #[arg(long)]
     capture_stderr: bool,
+    #[arg(long)]
+    pid_file: Option<String>,
 }
 
 pub fn cluster(probe: Probe) -> Hatchery {
@@ -114,6 +116,9 @@ pub fn cluster(probe: Probe) -> Hatchery {
         role.capture_stderr(capture_stderr).env("PROBE", "set for members");
     };
     let mut plan = Hatchery::new().program("probe").orphan_grace(Duration::from_millis(orphan_grace));
+    if let Some(path) = probe.pid_file {
+        plan = plan.pid_file(path);
+    }
     if let Some(role) = probe.tune {
         plan = plan.tune(role, |_| {});
     }

@@ -1,0 +1,241 @@
+//! The file with the number of the master: a lock first, and a number for people and scripts second.
+//!
+//! The lock is on the file itself, and the kernel drops it with the process. So a file without one is stale, whatever is
+//! written in it, and a number in a file with one cannot have come to mean somebody else.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock, major, minor};
+
+/// A file that is longer is no pid file, but somebody's file whose name was given by mistake: it is not written over.
+const LONGEST: u64 = 64;
+
+/// How often a file may vanish under those who take it. Each time somebody has ended or begun in that moment.
+const ATTEMPTS: usize = 100;
+
+/// Why a pid file cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PidFileError {
+    #[error("the pid file {} is held by a process that runs{}: stop that first", path.display(), numbered(*holder))]
+    Held { path: PathBuf, holder: Option<u32> },
+    #[error("{} cannot be the pid file: {why}", path.display())]
+    Foreign { path: PathBuf, why: &'static str },
+    #[error("failed to take the pid file {}: {error}", path.display())]
+    Os { path: PathBuf, error: io::Error },
+}
+
+fn numbered(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(", pid {pid}")).unwrap_or_default()
+}
+
+/// A pid file that is held. Dropped, it is removed, unless its name has come to be another file's.
+#[derive(Debug)]
+pub(crate) struct PidFile {
+    path: PathBuf,
+    /// Close-on-exec: a member with a copy would hold the lock on after the master.
+    file: File,
+}
+
+impl PidFile {
+    /// Takes the file and writes the number of this process into it. One that nobody holds is taken over.
+    pub(crate) fn take(path: &Path) -> Result<PidFile, PidFileError> {
+        let os = |error: io::Error| PidFileError::Os { path: path.to_owned(), error };
+        for _ in 0..ATTEMPTS {
+            // Never through a link: in a directory that is everybody's it would lead to a file that is not ours to write.
+            // Without waiting: a pipe of that name would wait for somebody at its other end.
+            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).mode(0o644).custom_flags(flags.bits() as i32);
+            let file = options.open(path).map_err(os)?;
+            let found = file.metadata().map_err(os)?;
+            if !found.is_file() {
+                return Err(PidFileError::Foreign { path: path.to_owned(), why: "it is no regular file" });
+            }
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(PidFileError::Held { path: path.to_owned(), holder: holder(&file) });
+                }
+                Err(error) => return Err(os(error.into())),
+            }
+            // Whoever held it may have removed it between our two steps: then our lock is on a file without a name.
+            if !is_called(&file, path) {
+                continue;
+            }
+            if found.len() > LONGEST {
+                return Err(PidFileError::Foreign { path: path.to_owned(), why: "it is too long for one" });
+            }
+            let path = std::path::absolute(path).map_err(os)?;
+            // A reader finds what was there, nothing, or the number: a few bytes at the beginning of an empty file become
+            // its content at once, with its new length.
+            file.set_len(0).map_err(os)?;
+            let line = format!("{}\n", std::process::id());
+            file.write_all_at(line.as_bytes(), 0).map_err(os)?;
+            return Ok(PidFile { path, file });
+        }
+        Err(os(io::Error::other("somebody else takes and removes it all the time")))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Removed while it is locked: whoever opens it meanwhile finds that it has lost its name, and makes a new one.
+        if is_called(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
+        // Said, and not left to the last descriptor: a process that is being started has a copy of it for a moment.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Whether `path` names this very file.
+fn is_called(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
+        (Err(_), _) | (_, Err(_)) => false,
+    }
+}
+
+/// The process that holds the lock on this file. `None`: nobody does, or it is of no pid that we could know it by.
+///
+/// By the kernel's own list, not by what is written in the file: that may be old, or anything.
+fn holder(file: &File) -> Option<u32> {
+    let found = file.metadata().ok()?;
+    let identity = format!("{:02x}:{:02x}:{}", major(found.dev()), minor(found.dev()), found.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        // `1: FLOCK  ADVISORY  WRITE 7747 fe:00:10011071 0 EOF`
+        let mut fields = line.split_whitespace().skip(1);
+        (fields.next()? == "FLOCK").then_some(())?;
+        let pid = fields.nth(2)?.parse().ok()?;
+        (fields.next()? == identity).then_some(pid)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn own() -> String {
+        format!("{}\n", std::process::id())
+    }
+
+    #[test]
+    fn a_pid_file_is_held_once_names_its_holder_and_goes_with_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pid");
+        let held = PidFile::take(&path).expect("a free path");
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), own());
+        let refused = PidFile::take(&path).map(drop).map_err(|error| error.to_string());
+        let sentence = format!(
+            "the pid file {} is held by a process that runs, pid {}: stop that first",
+            path.display(),
+            std::process::id()
+        );
+        assert_eq!(refused, Err(sentence));
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), own(), "the refused one has not touched it");
+        drop(held);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_nobody_holds_is_taken_over_whatever_stands_in_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pid");
+        for stale in ["1\n", "", "99999999999999999999", "no number at all\n\n\0"] {
+            fs::write(&path, stale).expect("room");
+            let held = PidFile::take(&path).expect("nobody holds it");
+            assert_eq!(fs::read_to_string(&path).expect("it is there"), own(), "{stale:?}");
+            drop(held);
+        }
+    }
+
+    #[test]
+    fn a_file_that_took_its_name_is_not_removed_and_one_that_was_removed_is_no_loss() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pid");
+        let held = PidFile::take(&path).expect("a free path");
+        fs::remove_file(&path).expect("it is there");
+        let second = PidFile::take(&path).expect("a free path again");
+        drop(held);
+        assert_eq!(fs::read_to_string(&path).expect("it is the second's"), own());
+        fs::remove_file(&path).expect("it is there");
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_pid_file_is_left_as_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pid");
+        let complaint = |path: &Path| PidFile::take(path).map(drop).expect_err("it is no pid file").to_string();
+        let name = path.display();
+        assert_eq!(
+            complaint(directory.path()),
+            format!("failed to take the pid file {}: Is a directory (os error 21)", directory.path().display())
+        );
+        let lost = directory.path().join("missing/pid");
+        assert_eq!(
+            complaint(&lost),
+            format!("failed to take the pid file {}: No such file or directory (os error 2)", lost.display())
+        );
+        fs::write(&path, "a".repeat(65)).expect("room");
+        assert_eq!(complaint(&path), format!("{name} cannot be the pid file: it is too long for one"));
+        assert_eq!(fs::metadata(&path).expect("it is there").len(), 65);
+        let link = directory.path().join("link");
+        symlink(&path, &link).expect("room");
+        assert!(complaint(&link).contains("Too many levels of symbolic links"));
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("room");
+        assert_eq!(complaint(&pipe), format!("{} cannot be the pid file: it is no regular file", pipe.display()));
+    }
+
+    #[test]
+    fn a_reader_sees_nothing_or_a_whole_number_and_of_many_takers_one_has_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pid");
+        let (holders, over) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut seen = 0;
+                while !over.load(Ordering::Relaxed) {
+                    match fs::read_to_string(&path) {
+                        Ok(text) => {
+                            assert!(text.is_empty() || text == own(), "half of it: {text:?}");
+                            seen += usize::from(!text.is_empty());
+                        }
+                        Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
+                    }
+                }
+                seen
+            });
+            let take = || {
+                let mut taken = 0;
+                while taken < 300 {
+                    match PidFile::take(&path) {
+                        Ok(held) => {
+                            assert!(!holders.swap(true, Ordering::SeqCst), "two have it");
+                            taken += 1;
+                            std::thread::yield_now();
+                            holders.store(false, Ordering::SeqCst);
+                            drop(held);
+                        }
+                        Err(PidFileError::Held { .. }) => std::thread::yield_now(),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            };
+            let takers = [scope.spawn(take), scope.spawn(take)];
+            takers.into_iter().for_each(|taker| taker.join().expect("it has had its turns"));
+            over.store(true, Ordering::Relaxed);
+            assert!(reader.join().expect("it saw no half") > 0);
+        });
+        assert!(!path.exists());
+    }
+}
