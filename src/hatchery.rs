@@ -18,7 +18,7 @@ use crate::identity::Role;
 use crate::listener::Sharing;
 use crate::member::RoleFuture;
 use crate::process::{self, Address};
-use crate::run;
+use crate::run::{self, Services};
 #[cfg(feature = "schedule")]
 use crate::schedule::{Job, Schedule, Tick, job};
 use crate::supervision::Strategy;
@@ -56,6 +56,7 @@ pub struct Hatchery {
     kept_value_limit: Option<usize>,
     kept_limit: usize,
     publishers: Option<Vec<String>>,
+    services: Services,
     #[cfg(feature = "schedule")]
     schedules: Vec<(String, Schedule, Arc<Job>)>,
 }
@@ -97,6 +98,7 @@ impl Hatchery {
             kept_value_limit: None,
             kept_limit: 64 << 20,
             publishers: None,
+            services: Services::default(),
             #[cfg(feature = "schedule")]
             schedules: Vec::new(),
         }
@@ -261,6 +263,17 @@ impl Hatchery {
         self
     }
 
+    /// Has [`run`](Hatchery::run) serve a control socket for operators in this directory, once the members are being started: see
+    /// [`control`](crate::control). That it cannot be served is logged as an error, and the cluster runs without one.
+    ///
+    /// A program that embeds the cluster serves it by [`ClusterHandle::serve_control`](crate::ClusterHandle::serve_control); there,
+    /// this does nothing.
+    #[cfg(feature = "control")]
+    pub fn control(mut self, control: impl Into<crate::control::Control>) -> Hatchery {
+        self.services.control = Some(control.into());
+        self
+    }
+
     /// Runs the cluster, or the one member that this process is.
     ///
     /// In the master it returns when the cluster has ended: with 0 when it was asked to stop, 1 when it could not start,
@@ -286,15 +299,16 @@ impl Hatchery {
         Ok(self.settle()?.simulated())
     }
 
-    fn try_run(self) -> Result<ExitCode, RunError> {
+    fn try_run(mut self) -> Result<ExitCode, RunError> {
         if tokio::runtime::Handle::try_current().is_ok() {
             return Err(RunError::InsideRuntime);
         }
+        let services = std::mem::take(&mut self.services);
         let settlement = self.settle()?;
         if enter::claim().is_some() {
             settlement.become_member();
         }
-        Ok(run::master(&settlement.cluster()))
+        Ok(run::master(&settlement.cluster(), services))
     }
 }
 

@@ -4,6 +4,8 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::cluster::{Cluster, ClusterError, ClusterHandle, DESCRIPTORS, Home, Sockets, launch};
+#[cfg(feature = "control")]
+use crate::control::{Control, ControlGuard};
 use crate::process::signals::{MasterSignals, Wish};
 use crate::process::{self, Orphans, ProcessBackend, have_descriptors};
 use crate::supervision::Urgency;
@@ -12,19 +14,59 @@ const STOPPED: u8 = 0;
 const START_FAILED: u8 = 1;
 const GAVE_UP: u8 = 3;
 
+/// What a master has besides, where the process is its own.
+#[derive(Debug, Default)]
+pub(crate) struct Services {
+    #[cfg(feature = "control")]
+    pub(crate) control: Option<Control>,
+}
+
+impl Services {
+    /// Begins what there is. That something cannot be had is no reason for a cluster not to run.
+    fn begin(self, handle: &ClusterHandle) -> Running {
+        #[cfg(feature = "control")]
+        let control = self.control.and_then(|control| {
+            let served = handle.serve_control(control);
+            served.inspect_err(|error| tracing::error!(%error, "the control socket is not served")).ok()
+        });
+        #[cfg(not(feature = "control"))]
+        let _ = (self, handle);
+        Running {
+            #[cfg(feature = "control")]
+            control,
+        }
+    }
+}
+
+/// What a master has besides, while it runs.
+struct Running {
+    #[cfg(feature = "control")]
+    control: Option<ControlGuard>,
+}
+
+impl Running {
+    /// The cluster has ended: whoever waits for that is told.
+    async fn finish(self) {
+        #[cfg(feature = "control")]
+        if let Some(control) = self.control {
+            control.finish().await;
+        }
+    }
+}
+
 /// Binds, starts, supervises until the end, and says why it ended if it should not have.
-pub(crate) fn master(cluster: &Cluster) -> ExitCode {
+pub(crate) fn master(cluster: &Cluster, services: Services) -> ExitCode {
     let sockets = match cluster.bind() {
         Ok(sockets) => sockets,
         Err(error) => return say(START_FAILED, &error.to_string()),
     };
-    match supervise(cluster, sockets) {
+    match supervise(cluster, sockets, services) {
         Ok(end) => conclude(end),
         Err(error) => say(START_FAILED, &format!("the master cannot run: {error}")),
     }
 }
 
-fn supervise(cluster: &Cluster, sockets: Sockets) -> io::Result<Result<(), ClusterError>> {
+fn supervise(cluster: &Cluster, sockets: Sockets, services: Services) -> io::Result<Result<(), ClusterError>> {
     // Some of what follows would panic.
     have_descriptors(DESCRIPTORS)?;
     // One thread: a master routes and decides, and runs no code of the user's.
@@ -34,7 +76,10 @@ fn supervise(cluster: &Cluster, sockets: Sockets) -> io::Result<Result<(), Clust
         let backend = cluster.backend(Orphans::Ours).map_err(io::Error::other)?;
         let parts = cluster.launch(sockets, backend.clone()).map_err(io::Error::other)?;
         let (_, _, handle) = launch(parts, Home::Handle).await.map_err(io::Error::other)?;
-        Ok(attend(&handle, &*backend, signals).await)
+        let running = services.begin(&handle);
+        let end = attend(&handle, &*backend, signals).await;
+        running.finish().await;
+        Ok(end)
     });
     // Nothing is left that could be waited for, but a thread that writes where nobody reads.
     runtime.shutdown_background();

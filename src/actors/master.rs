@@ -148,9 +148,9 @@ impl Master {
                 state.note(&event);
                 state.handle(event, &myself);
             }
-            MasterMsg::Started(id, pid) => {
+            MasterMsg::Started(id, pid, books) => {
                 journal::started(id, pid);
-                state.board.lock().started(id, pid);
+                state.board.lock().started(id, pid, state.now(), books);
                 state.observers.iter().for_each(|observer| observer.started(state.now(), id, pid));
                 state.publish(&myself);
             }

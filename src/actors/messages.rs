@@ -25,8 +25,8 @@ pub(crate) enum MasterMsg {
     Fact(Event, Option<OwnedSemaphorePermit>),
     /// An operator asks for something, and wants to know how it ended.
     Operate(Operation, oneshot::Sender<Conclusion>),
-    /// A process exists.
-    Started(MemberId, u32),
+    /// A process exists, and this is kept of what goes over its link.
+    Started(MemberId, u32, Arc<Books>),
     /// A member has become unresponsive, or is heard again.
     Beat(MemberId, Beat),
     /// A member wants to be told who is who.
