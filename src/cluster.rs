@@ -13,6 +13,7 @@ mod events;
 mod handle;
 mod launch;
 mod slot;
+mod stage;
 mod start_error;
 
 use std::os::fd::OwnedFd;
@@ -35,8 +36,11 @@ pub use self::actor::ClusterMsg;
 pub use self::end::ClusterError;
 pub use self::events::{ClusterEvent, ClusterEvents};
 pub use self::handle::ClusterHandle;
+#[cfg(feature = "control")]
+pub(crate) use self::handle::WeakHandle;
 pub(crate) use self::launch::{Home, Launch, launch};
 pub use self::slot::SlotHandle;
+pub use self::stage::ClusterStage;
 pub use self::start_error::StartError;
 
 /// How many descriptors a master needs for itself, before it starts anybody.

@@ -18,7 +18,7 @@ use crate::identity::Role;
 use crate::listener::Sharing;
 use crate::member::RoleFuture;
 use crate::process::{self, Address};
-use crate::run;
+use crate::run::{self, Services};
 #[cfg(feature = "schedule")]
 use crate::schedule::{Job, Schedule, Tick, job};
 use crate::supervision::Strategy;
@@ -56,7 +56,7 @@ pub struct Hatchery {
     kept_value_limit: Option<usize>,
     kept_limit: usize,
     publishers: Option<Vec<String>>,
-    pid_file: Option<PathBuf>,
+    services: Services,
     #[cfg(feature = "schedule")]
     schedules: Vec<(String, Schedule, Arc<Job>)>,
 }
@@ -98,7 +98,7 @@ impl Hatchery {
             kept_value_limit: None,
             kept_limit: 64 << 20,
             publishers: None,
-            pid_file: None,
+            services: Services::default(),
             #[cfg(feature = "schedule")]
             schedules: Vec::new(),
         }
@@ -207,7 +207,7 @@ impl Hatchery {
     /// killed master leaves it behind, is taken over, whatever stands in it up to 64 bytes; a longer one, or what is no
     /// file, is left alone.
     pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Hatchery {
-        self.pid_file = Some(path.into());
+        self.services.pid_file = Some(path.into());
         self
     }
 
@@ -275,6 +275,17 @@ impl Hatchery {
         self
     }
 
+    /// Has [`run`](Hatchery::run) serve a control socket for operators in this directory, once the members are being started: see
+    /// [`control`](crate::control). That it cannot be served is logged as an error, and the cluster runs without one.
+    ///
+    /// A program that embeds the cluster serves it by [`ClusterHandle::serve_control`](crate::ClusterHandle::serve_control); there,
+    /// this does nothing.
+    #[cfg(feature = "control")]
+    pub fn control(mut self, control: impl Into<crate::control::Control>) -> Hatchery {
+        self.services.control = Some(control.into());
+        self
+    }
+
     /// Runs the cluster, or the one member that this process is.
     ///
     /// In the master it returns when the cluster has ended: with 0 when it was asked to stop, 1 when it could not start,
@@ -304,12 +315,12 @@ impl Hatchery {
         if tokio::runtime::Handle::try_current().is_ok() {
             return Err(RunError::InsideRuntime);
         }
-        let pid_file = self.pid_file.take();
+        let services = std::mem::take(&mut self.services);
         let settlement = self.settle()?;
         if enter::claim().is_some() {
             settlement.become_member();
         }
-        Ok(run::master(&settlement.cluster(), pid_file.as_deref()))
+        Ok(run::master(&settlement.cluster(), services))
     }
 }
 

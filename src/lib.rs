@@ -46,7 +46,7 @@
 //! `axum` (default): [`Listener`] as an axum listener, and `axum::serve`. `schedule` (default): cron expressions and intervals,
 //! [`Hatchery::schedule`]. `postcard`: payloads are encoded with postcard
 //! instead of bincode; the same in all processes, which are one program. `async-trait`: for trees of actors that have ractor's
-//! feature of that name on.
+//! feature of that name on. `control`: a socket for operators, `Hatchery::control` and the module of that name.
 //!
 //! `simulation`: the module of that name, a whole cluster in one test process on a virtual clock.
 //!
@@ -58,6 +58,8 @@ pub mod axum;
 mod bulletin;
 mod cluster;
 mod context;
+#[cfg(feature = "control")]
+pub mod control;
 mod deputy;
 mod error;
 mod hatchery;
@@ -83,9 +85,11 @@ mod transport;
 
 pub use actors::Heartbeat;
 pub use cluster::{
-    Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, SlotHandle, StartError,
+    Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, ClusterStage, SlotHandle, StartError,
 };
 pub use context::{Context, Members};
+#[cfg(feature = "control")]
+pub use control::{Control, ControlClient, ControlError, ControlGuard, ControlReply, ControlRequest};
 pub use error::{BoxError, Result};
 pub use hatchery::{EnterError, Hatchery, PlanError, RoleSettings, enter, per_core};
 pub use identity::{Incarnation, MemberId, Role, Slot};
@@ -95,7 +99,7 @@ pub use messenger::{
 };
 pub use process::{Address, Contained, contain, contain_future};
 pub use remote::{Protocol, ProxyMsg};
-pub use roster::{MemberState, MemberStatus, Roster};
+pub use roster::{Life, MemberState, MemberStatus, Roster};
 #[cfg(feature = "schedule")]
 pub use schedule::{Schedule, ScheduleError, ScheduleStatus, Tick};
 

@@ -28,14 +28,20 @@ mod memory;
 mod notify;
 mod nursery;
 mod panics;
+#[cfg(feature = "control")]
+pub(crate) mod peer;
 mod pid_file;
 mod pidfd;
+#[cfg(feature = "control")]
+pub(crate) mod private_dir;
 pub(crate) mod settle;
 pub(crate) mod signals;
 mod socket_reader;
 mod spawn;
 mod stderr;
 mod thread_id;
+#[cfg(feature = "control")]
+pub(crate) mod usage;
 mod ward;
 pub(crate) mod watch;
 

@@ -67,6 +67,21 @@ impl MemberStatus {
     }
 }
 
+/// One process of a member, by what the master keeps of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Life {
+    /// Whose.
+    pub id: MemberId,
+    /// Its number in the operating system. Of a member in a thread: that of the master.
+    pub pid: u32,
+    /// How long ago it was started.
+    pub age: Duration,
+    /// How many messages and calls it has sent, and been given by other members. What the master's own program sends to it
+    /// is not counted.
+    pub messages: u64,
+}
+
 /// What a member does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MemberState {

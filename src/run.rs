@@ -4,11 +4,13 @@ mod announcer;
 
 use std::future::pending;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::announcer::Announcer;
 use crate::cluster::{Cluster, ClusterError, ClusterHandle, DESCRIPTORS, Home, Sockets, launch};
+#[cfg(feature = "control")]
+use crate::control::{Control, ControlGuard};
 use crate::process::signals::{MasterSignals, Wish};
 use crate::process::{self, Launcher, Notifier, Orphans, PidFile, ProcessBackend, have_descriptors};
 use crate::supervision::Urgency;
@@ -17,16 +19,58 @@ const STOPPED: u8 = 0;
 const START_FAILED: u8 = 1;
 const GAVE_UP: u8 = 3;
 
+/// What a master has besides, where the process is its own.
+#[derive(Debug, Default)]
+pub(crate) struct Services {
+    /// Where its number stands.
+    pub(crate) pid_file: Option<PathBuf>,
+    #[cfg(feature = "control")]
+    pub(crate) control: Option<Control>,
+}
+
+impl Services {
+    /// Begins what there is. That something cannot be had is no reason for a cluster not to run.
+    fn begin(self, handle: &ClusterHandle) -> Running {
+        #[cfg(feature = "control")]
+        let control = self.control.and_then(|control| {
+            let served = handle.serve_control(control);
+            served.inspect_err(|error| tracing::error!(%error, "the control socket is not served")).ok()
+        });
+        #[cfg(not(feature = "control"))]
+        let _ = (self, handle);
+        Running {
+            #[cfg(feature = "control")]
+            control,
+        }
+    }
+}
+
+/// What a master has besides, while it runs.
+struct Running {
+    #[cfg(feature = "control")]
+    control: Option<ControlGuard>,
+}
+
+impl Running {
+    /// The cluster has ended: whoever waits for that is told.
+    async fn finish(self) {
+        #[cfg(feature = "control")]
+        if let Some(control) = self.control {
+            control.finish().await;
+        }
+    }
+}
+
 /// Binds, starts, supervises until the end, and says why it ended if it should not have.
 ///
 /// A pid file is taken before anything else: of two masters that are started at once one must not come as far as to
 /// disturb the other.
-pub(crate) fn master(cluster: &Cluster, pid_file: Option<&Path>) -> ExitCode {
+pub(crate) fn master(cluster: &Cluster, services: Services) -> ExitCode {
     let launcher = match Launcher::attach() {
         Ok(launcher) => launcher,
         Err(error) => return say(START_FAILED, &format!("the master cannot go into the background: {error}")),
     };
-    let pid_file = match pid_file.map(PidFile::take).transpose() {
+    let pid_file = match services.pid_file.as_deref().map(PidFile::take).transpose() {
         Ok(pid_file) => pid_file,
         Err(error) => return say(START_FAILED, &error.to_string()),
     };
@@ -34,7 +78,7 @@ pub(crate) fn master(cluster: &Cluster, pid_file: Option<&Path>) -> ExitCode {
         Ok(sockets) => sockets,
         Err(error) => return say(START_FAILED, &error.to_string()),
     };
-    let code = match supervise(cluster, sockets, launcher) {
+    let code = match supervise(cluster, sockets, services, launcher) {
         Ok(end) => conclude(end),
         Err(error) => say(START_FAILED, &format!("the master cannot run: {error}")),
     };
@@ -43,7 +87,12 @@ pub(crate) fn master(cluster: &Cluster, pid_file: Option<&Path>) -> ExitCode {
     code
 }
 
-fn supervise(cluster: &Cluster, sockets: Sockets, launcher: Option<Launcher>) -> io::Result<Result<(), ClusterError>> {
+fn supervise(
+    cluster: &Cluster,
+    sockets: Sockets,
+    services: Services,
+    launcher: Option<Launcher>,
+) -> io::Result<Result<(), ClusterError>> {
     // Some of what follows would panic.
     have_descriptors(DESCRIPTORS)?;
     let announcer = Announcer::new(manager());
@@ -55,6 +104,7 @@ fn supervise(cluster: &Cluster, sockets: Sockets, launcher: Option<Launcher>) ->
         let backend = cluster.backend(Orphans::Ours, stderr).map_err(io::Error::other)?;
         let parts = cluster.launch(sockets, backend.clone()).map_err(io::Error::other)?;
         let (_, _, handle) = launch(parts, Home::Handle).await.map_err(io::Error::other)?;
+        let running = services.begin(&handle);
         let end = tokio::select! {
             biased;
             end = attend(&handle, &*backend, signals) => end,
@@ -62,6 +112,7 @@ fn supervise(cluster: &Cluster, sockets: Sockets, launcher: Option<Launcher>) ->
             () = announcer.announce(&handle) => unreachable!("it announces for ever"),
         };
         announcer.end(&end);
+        running.finish().await;
         Ok(end)
     });
     // Nothing is left that could be waited for, but a thread that writes where nobody reads.

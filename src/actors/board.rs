@@ -2,6 +2,7 @@
 //! the pids.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,9 +10,9 @@ use super::messages::SlotMsg;
 use super::observe::Beat;
 use super::routes::{Prospect, Routes};
 use crate::identity::{Incarnation, MemberId, Slot};
-use crate::roster::{MemberState, MemberStatus, Roster};
+use crate::roster::{Life, MemberState, MemberStatus, Roster};
 use crate::supervision::{Moment, Record, Seat, Supervisor};
-use crate::transport::roster_frame;
+use crate::transport::{Books, roster_frame};
 
 /// What is known of every slot and its processes.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct Board {
     master_pid: u32,
     slots: BTreeMap<Slot, Entry>,
     /// Of processes that have not been heard to end.
-    pids: HashMap<MemberId, u32>,
+    processes: HashMap<MemberId, Process>,
     exceptions: HashMap<MemberId, u32>,
     /// Those that are not heard although they should be.
     silent: BTreeSet<MemberId>,
@@ -29,6 +30,14 @@ pub(crate) struct Board {
     changed: bool,
     /// Slots whose prospects for a random message have changed since they were last taken.
     moved: BTreeMap<Slot, Prospect>,
+}
+
+/// A process, since when it exists, and what is kept of its link.
+#[derive(Debug)]
+struct Process {
+    pid: u32,
+    since: Moment,
+    books: Arc<Books>,
 }
 
 #[derive(Debug)]
@@ -64,7 +73,7 @@ impl Board {
         let mut board = Board {
             master_pid,
             slots: slots.map(|slot| (slot, Entry::default())).collect(),
-            pids: HashMap::new(),
+            processes: HashMap::new(),
             exceptions: HashMap::new(),
             silent: BTreeSet::new(),
             watchers: BTreeSet::new(),
@@ -94,11 +103,11 @@ impl Board {
     }
 
     pub(crate) fn pid(&self, id: MemberId) -> Option<u32> {
-        self.pids.get(&id).copied()
+        self.processes.get(&id).map(|process| process.pid)
     }
 
-    pub(crate) fn started(&mut self, id: MemberId, pid: u32) {
-        self.pids.insert(id, pid);
+    pub(crate) fn started(&mut self, id: MemberId, pid: u32, since: Moment, books: Arc<Books>) {
+        self.processes.insert(id, Process { pid, since, books });
         self.changed = true;
     }
 
@@ -113,7 +122,7 @@ impl Board {
             return;
         }
         let id = record.member;
-        self.pids.remove(&id);
+        self.processes.remove(&id);
         self.exceptions.remove(&id);
         self.silent.remove(&id);
         self.watchers.remove(&id);
@@ -189,7 +198,7 @@ impl Board {
     }
 
     pub(crate) fn watch(&mut self, id: MemberId) {
-        if self.pids.contains_key(&id) {
+        if self.processes.contains_key(&id) {
             self.watchers.insert(id);
         }
     }
@@ -216,6 +225,19 @@ impl Board {
         roster_frame(&self.roster(now))
             .inspect_err(|error| tracing::error!(%error, "the roster cannot be written"))
             .ok()
+    }
+
+    /// The processes that there are, in the order of the plan.
+    pub(crate) fn lives(&self, now: Moment) -> Vec<Life> {
+        let life = |(id, process): (&MemberId, &Process)| Life {
+            id: *id,
+            pid: process.pid,
+            age: now - process.since,
+            messages: process.books.passed(),
+        };
+        let mut lives: Vec<Life> = self.processes.iter().map(life).collect();
+        lives.sort_by_key(|life| life.id);
+        lives
     }
 
     pub(crate) fn roster(&self, now: Moment) -> Roster {

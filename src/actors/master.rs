@@ -149,9 +149,9 @@ impl Master {
                 state.handle(event, &myself);
             }
             MasterMsg::Turn(asker) => drop(asker.send(())),
-            MasterMsg::Started(id, pid) => {
+            MasterMsg::Started(id, pid, books) => {
                 journal::started(id, pid);
-                state.board.lock().started(id, pid);
+                state.board.lock().started(id, pid, state.now(), books);
                 state.observers.iter().for_each(|observer| observer.started(state.now(), id, pid));
                 state.publish(&myself);
             }

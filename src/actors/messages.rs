@@ -27,8 +27,8 @@ pub(crate) enum MasterMsg {
     Operate(Operation, oneshot::Sender<Conclusion>),
     /// Whether it still takes messages, in their turn.
     Turn(oneshot::Sender<()>),
-    /// A process exists.
-    Started(MemberId, u32),
+    /// A process exists, and this is kept of what goes over its link.
+    Started(MemberId, u32, Arc<Books>),
     /// A member has become unresponsive, or is heard again.
     Beat(MemberId, Beat),
     /// A member wants to be told who is who.

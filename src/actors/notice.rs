@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::board::Board;
 use crate::process::clock;
-use crate::roster::Roster;
+use crate::roster::{Life, Roster};
 use crate::supervision::{Moment, Plan};
 
 /// The board, and since when it hangs there. The lock is held for as long as it takes to write or copy what is on it,
@@ -41,5 +41,10 @@ impl SharedBoard {
     /// Who is who, now.
     pub(crate) fn roster(&self) -> Roster {
         self.lock().roster(self.now())
+    }
+
+    /// The processes that there are, now.
+    pub(crate) fn lives(&self) -> Vec<Life> {
+        self.lock().lives(self.now())
     }
 }

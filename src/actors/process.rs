@@ -156,7 +156,7 @@ impl ProcessState {
         }
         let books = self.books.clone();
         let Nest { id, blueprint, routes, dice, .. } = &self.nest;
-        self.nest.tell(MasterMsg::Started(*id, pid));
+        self.nest.tell(MasterMsg::Started(*id, pid, books.clone()));
         let linked = Linked { id: *id, line: self.line.clone(), books: books.clone(), control: control.clone() };
         routes.tell(id.slot(), SlotMsg::Linked(linked));
         let session = Session::new(*id, blueprint.directory.clone(), blueprint.limits, books);

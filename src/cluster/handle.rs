@@ -1,6 +1,8 @@
 //! What holds a running cluster.
 
 use std::fmt;
+#[cfg(feature = "control")]
+use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -11,12 +13,13 @@ use super::actor::ClusterMsg;
 use super::end::ClusterError;
 use super::events::{Audience, ClusterEvents};
 use super::slot::SlotHandle;
+use super::stage::ClusterStage;
 use crate::actors::{MasterMsg, SharedBoard, SharedCore};
 use crate::bulletin::{Closed, Reader};
 use crate::deputy::Deputy;
 use crate::identity::{Role, Slot};
 use crate::messenger::Messenger;
-use crate::roster::Roster;
+use crate::roster::{Life, Roster};
 #[cfg(feature = "simulation")]
 use crate::supervision::Event;
 use crate::supervision::{
@@ -34,6 +37,21 @@ use crate::supervision::{
 #[derive(Clone)]
 pub struct ClusterHandle {
     shared: Arc<Shared>,
+}
+
+/// A handle that does not hold the cluster.
+#[cfg(feature = "control")]
+#[derive(Clone)]
+pub(crate) struct WeakHandle {
+    shared: Weak<Shared>,
+}
+
+#[cfg(feature = "control")]
+impl WeakHandle {
+    /// `None`: nobody holds it any more, and it was killed.
+    pub(crate) fn upgrade(&self) -> Option<ClusterHandle> {
+        self.shared.upgrade().map(|shared| ClusterHandle { shared })
+    }
 }
 
 struct Shared {
@@ -90,6 +108,27 @@ impl ClusterHandle {
     /// Who is there and how they are, at this moment. Waits for nobody; after the end, how it was then.
     pub fn status(&self) -> Roster {
         self.shared.board.roster()
+    }
+
+    /// The processes that there are at this moment, those that drain included: how long each has been there, and how many
+    /// messages have gone over its link. Waits for nobody.
+    pub fn lives(&self) -> Vec<Life> {
+        self.shared.board.lives()
+    }
+
+    /// How far the cluster is. Waits for nobody.
+    pub fn stage(&self) -> ClusterStage {
+        let stage = self.shared.audience.stage();
+        match stage.get() {
+            Stage::Ended(_) => ClusterStage::Ended,
+            // Whoever would have told of the end may have been dropped with the runtime.
+            Stage::Starting | Stage::Ready if stage.is_closed() => ClusterStage::Ended,
+            Stage::Starting | Stage::Ready if self.shared.core.lock().supervisor.is_stopping() => {
+                ClusterStage::Stopping
+            }
+            Stage::Starting => ClusterStage::Starting,
+            Stage::Ready => ClusterStage::Ready,
+        }
     }
 
     /// What happens from here on. The first stream that is taken of a cluster begins with its start, as far as it is
@@ -225,6 +264,12 @@ impl ClusterHandle {
         let Some(master) = self.shared.bell.master.get() else { return false };
         let _ = master.cast(MasterMsg::Turn(asker));
         answer.await.is_ok()
+    }
+
+    /// One that does not hold the cluster.
+    #[cfg(feature = "control")]
+    pub(crate) fn downgrade(&self) -> WeakHandle {
+        WeakHandle { shared: Arc::downgrade(&self.shared) }
     }
 
     /// Passes on a wish of the operator's, as often as it comes: the core knows whether it is the second time.

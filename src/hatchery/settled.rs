@@ -189,7 +189,15 @@ impl Settled {
     pub(super) fn inside(&self) -> RoleInside {
         let RoleSettings { runtime_threads, oom_score, capture_stderr, stop_timeout, stays, .. } = self.settings;
         let run = self.run.clone();
-        let (habits, run) = (Habits { stays }, Arc::new(move |inside: Inside| run(Context::new(inside))));
+        let (habits, run) = (
+            Habits { stays },
+            Arc::new(move |inside: Inside| {
+                let cx = Context::new(inside);
+                #[cfg(feature = "control")]
+                crate::control::install(&cx);
+                run(cx)
+            }),
+        );
         RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, run }
     }
 }

@@ -46,6 +46,12 @@ impl Busy {
         Answering(self.clone())
     }
 
+    /// How many connections are open.
+    #[cfg(feature = "control")]
+    pub(crate) fn connections(&self) -> usize {
+        self.0.connections.load(Ordering::Relaxed)
+    }
+
     /// Resolves when no connection is open and no handler runs. Cancel-safe.
     pub(crate) async fn quiet(&self) {
         let is_quiet =

@@ -89,7 +89,7 @@ pub(crate) struct Bound {
 
 /// The file of a Unix socket. Removed at the end, unless it has come to be somebody else's.
 #[derive(Debug)]
-struct SocketFile {
+pub(super) struct SocketFile {
     path: PathBuf,
     /// Device and number: a file of the same name may be another.
     identity: (u64, u64),
@@ -163,7 +163,7 @@ fn connect(path: &Path) -> io::Result<()> {
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<SocketFile> {
+    pub(super) fn of(path: &Path) -> io::Result<SocketFile> {
         let file = fs::symlink_metadata(path)?;
         Ok(SocketFile { path: std::path::absolute(path)?, identity: (file.dev(), file.ino()) })
     }

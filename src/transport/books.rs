@@ -1,7 +1,7 @@
 //! What the master keeps for one member, changed by whoever reads its link and by those who send to it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::account::Account;
@@ -17,6 +17,8 @@ pub(crate) struct Books {
     calls: Mutex<OpenCalls>,
     /// It has been asked whether it is there, and has not answered. Not more than one question is under way.
     asked: AtomicBool,
+    /// Messages and calls that it sent, and those that other members sent and it was given. Only shown.
+    passed: AtomicU64,
 }
 
 impl Books {
@@ -36,6 +38,16 @@ impl Books {
     /// It answers. `false`: to nothing that it was asked.
     pub(super) fn take_asked(&self) -> bool {
         self.asked.swap(false, Ordering::AcqRel)
+    }
+
+    /// So many messages more have gone over its link.
+    pub(super) fn pass(&self, messages: u32) {
+        self.passed.fetch_add(messages.into(), Ordering::Relaxed);
+    }
+
+    /// How many messages have gone over its link, in either direction. What the master itself says is not counted.
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
     }
 
     /// Credit goes back to the member.

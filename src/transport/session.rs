@@ -70,7 +70,7 @@ impl Session {
     ) -> Result<Digest, WireError> {
         let mut digest = Digest::default();
         let mut cutter = Cutter::default();
-        let mut at = 0;
+        let (mut at, mut messages) = (0, 0);
         loop {
             let limits = if self.greeted { self.limits } else { Limits::HANDSHAKE };
             let header = match frame::peek(&buffer[at..], limits)? {
@@ -84,6 +84,7 @@ impl Session {
                     let (key, flags, to) = self.route(&header, &buffer[frame.clone()], lane, &mut pick)?;
                     Header::stamp(&mut buffer[frame.clone()], flags, to, self.me.into());
                     cutter.add(key, frame.clone(), charge(&header));
+                    messages += u32::from(lane == Lane::Messages);
                     if key.class == Class::Group {
                         digest.group_charge += charge(&header);
                     }
@@ -91,6 +92,7 @@ impl Session {
             }
             at = frame.end;
         }
+        self.books.pass(messages);
         let chunk = buffer.split_to(at).freeze();
         digest.runs = cutter.cut(&chunk, self.me);
         Ok(digest)

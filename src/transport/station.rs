@@ -18,7 +18,7 @@ use super::reason::Reason;
 use super::returns::{self, Effect};
 use super::run::Run;
 use super::unacked::Unacked;
-use crate::identity::MemberId;
+use crate::identity::{MemberId, Slot};
 
 /// One process of a slot.
 #[derive(Debug)]
@@ -260,6 +260,9 @@ impl Station {
     fn give(&mut self, run: Run, ledger: &mut Ledger, out: &mut Vec<Effect>) {
         ledger.release(&run);
         out.extend(returns::passed(&run, ledger.slot));
+        if run.from.slot() != Slot::master() {
+            self.books.pass(run.frames);
+        }
         self.line.frames(run.bytes.clone(), Lane::Messages, run.frames);
         self.unacked_messages.push(run);
     }
