@@ -1,9 +1,12 @@
 //! A small web service that shows what a cluster does, and lets you break it.
 //!
 //! ```console
-//! $ cargo run --release --example web
+//! $ cargo run --release --features cli --example web
 //! ready http://127.0.0.1:8000 master=4238 agent=4240 workers=4241,4242
 //! ```
+//!
+//! Or in the background, with the commands of [`hatchery::cli`]: `web start --daemon`, `web status`, `web restart worker/1`,
+//! `web scale worker 4`, `web stop`; `web help` has them all.
 //!
 //! Then, from another terminal, `curl` these, and `kill -9` whom you like. `RUST_LOG=info` shows what the master sees and
 //! decides. Ctrl-C stops the master, and with it everything else.
@@ -35,6 +38,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use clap::Parser;
+use hatchery::cli::Command;
 use hatchery::supervision::Intensity;
 use hatchery::{
     CallError, Context, Hatchery, Heartbeat, Members, Message, Messenger, Recipient, Request, Role, RoleSettings,
@@ -47,23 +51,33 @@ use tokio::sync::{Mutex, Notify};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Serves a small web page from several processes.
-#[derive(Clone, Debug, Parser)]
+#[derive(Debug, Parser)]
+pub(crate) struct Web {
+    #[command(flatten)]
+    options: Options,
+    /// Without one, it starts in the foreground.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What can be said of it, also behind a command.
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// Where to listen: HOST:PORT, or unix:PATH.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    #[arg(long, global = true, value_name = "ADDR", default_value = "127.0.0.1:8000")]
     listen: String,
     /// How many workers. Default: one per core.
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// How many young deaths of a slot, in how many seconds, are still restarted, as in 5/30; or off.
-    #[arg(long, value_name = "N/SECS|off", value_parser = limit)]
+    #[arg(long, global = true, value_name = "N/SECS|off", value_parser = limit)]
     restart_limit: Option<Limit>,
     /// How often members are asked whether their runtime turns over: stuck for 30 of these times, one is replaced. Off by
     /// default.
-    #[arg(long, value_name = "MS")]
+    #[arg(long, global = true, value_name = "MS")]
     heartbeat: Option<u64>,
     /// How long members may outlive a killed master.
-    #[arg(long, value_name = "MS", default_value = "5000")]
+    #[arg(long, global = true, value_name = "MS", default_value = "5000")]
     orphan_grace: u64,
 }
 
@@ -86,11 +100,19 @@ fn main() -> ExitCode {
     if let Some(level) = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok()) {
         tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     }
-    cluster(Options::parse()).run()
+    run(Web::parse())
+}
+
+/// Does what a command says, or serves.
+pub(crate) fn run(Web { options, command }: Web) -> ExitCode {
+    match command {
+        None => cluster(options).run(),
+        Some(command) => command.run(|_| cluster(options)),
+    }
 }
 
 /// The plan: one agent, and workers that share a port.
-pub(crate) fn cluster(options: Options) -> Hatchery {
+fn cluster(options: Options) -> Hatchery {
     let Options { listen, workers, restart_limit, heartbeat, orphan_grace } = options;
     let heartbeat = heartbeat.map(Duration::from_millis).map(|time| Heartbeat::every(time).timeout(30 * time));
     let tune = move |role: &mut RoleSettings| {

@@ -29,6 +29,8 @@ pub fn per_core() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+#[cfg(feature = "cli")]
+pub(crate) use self::enter::is_member;
 pub use self::enter::{EnterError, enter};
 pub use self::plan_error::PlanError;
 pub use self::role::RoleSettings;
@@ -309,6 +311,12 @@ impl Hatchery {
     #[cfg(feature = "simulation")]
     pub(crate) fn simulated(self) -> Result<Simulated, PlanError> {
         Ok(self.settle()?.simulated())
+    }
+
+    /// How long it takes at most until a cluster of this plan is ready, or has failed and nobody is left.
+    #[cfg(feature = "cli")]
+    pub(crate) fn longest_start(self) -> Result<Duration, PlanError> {
+        Ok(self.settle()?.longest_start())
     }
 
     fn try_run(mut self) -> Result<ExitCode, RunError> {

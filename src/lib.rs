@@ -47,6 +47,7 @@
 //! [`Hatchery::schedule`]. `postcard`: payloads are encoded with postcard
 //! instead of bincode; the same in all processes, which are one program. `async-trait`: for trees of actors that have ractor's
 //! feature of that name on. `control`: a socket for operators, `Hatchery::control` and the module of that name.
+//! `cli`: the commands of your program, start, stop, status and others, in the module of that name.
 //!
 //! `simulation`: the module of that name, a whole cluster in one test process on a virtual clock.
 //!
@@ -56,6 +57,8 @@ mod actors;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod bulletin;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod cluster;
 mod context;
 #[cfg(feature = "control")]

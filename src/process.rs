@@ -22,6 +22,8 @@ mod daemon;
 mod descendants;
 mod descriptors;
 mod exit;
+#[cfg(feature = "cli")]
+mod launch;
 mod lent;
 mod listen;
 mod memory;
@@ -39,6 +41,10 @@ pub(crate) mod signals;
 mod socket_reader;
 mod spawn;
 mod stderr;
+#[cfg(feature = "cli")]
+mod stranger;
+#[cfg(feature = "cli")]
+pub(crate) mod surroundings;
 mod thread_id;
 #[cfg(feature = "control")]
 pub(crate) mod usage;
@@ -53,6 +59,8 @@ pub(crate) use daemon::Launcher;
 pub(crate) use descendants::adopt_descendants;
 pub(crate) use descriptors::have_descriptors;
 pub use exit::{ExitRecord, ExitStatus};
+#[cfg(feature = "cli")]
+pub(crate) use launch::{Daemon, Launched};
 pub use lent::Lent;
 pub(crate) use lent::Socket;
 pub(crate) use listen::Bound;
@@ -62,7 +70,11 @@ pub(crate) use nursery::Nursery;
 pub use panics::{Contained, contain, contain_future};
 pub(crate) use panics::{Panicked, catch, catch_future, install_hook, is_contained};
 pub(crate) use pid_file::PidFile;
+#[cfg(feature = "cli")]
+pub(crate) use pid_file::holder_of;
 pub(crate) use socket_reader::SocketReader;
 pub(crate) use stderr::say;
+#[cfg(feature = "cli")]
+pub(crate) use stranger::Stranger;
 pub(crate) use thread_id::thread_id;
 pub(crate) use ward::Orphans;

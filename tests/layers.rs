@@ -19,12 +19,12 @@ const STOREYS: &[&[&str]] = &[
     &["control"],
     &["run"],
     &["axum", "hatchery"],
-    &["simulation"],
+    &["cli", "simulation"],
     &["lib"],
 ];
 
 /// Rooms that use the crate as its users do.
-const FACE: &[&str] = &["axum", "hatchery", "simulation"];
+const FACE: &[&str] = &["axum", "cli", "hatchery", "simulation"];
 
 /// Of all the rooms below it, this one sees only these.
 const NARROW: &[(&str, &[&str])] = &[("supervision", &["identity"])];
@@ -42,9 +42,9 @@ const ONLY: &[(&str, &[&str])] = &[
     ("rustix::", &["process", "listener/socket.rs"]),
     ("nix::", &["process"]),
     ("process::exit", &["process"]),
-    ("Command::new", &["process/spawn.rs"]),
-    ("env::var", &["process", "hatchery/settled.rs", "simulation/explore.rs"]),
-    ("fs::read", &["process"]),
+    ("Command::new", &["process/spawn.rs", "process/launch.rs"]),
+    ("env::var", &["process", "cli/places.rs", "hatchery/settled.rs", "simulation/explore.rs"]),
+    ("fs::read", &["process", "cli/logs.rs"]),
     ("unsafe", &[]),
 ];
 

@@ -87,6 +87,12 @@ pub(super) fn claim() -> Option<Claim> {
     settle::claimed(&std::env::args_os().next().unwrap_or_default())
 }
 
+/// Whether this process claims to be a member of some cluster.
+#[cfg(feature = "cli")]
+pub(crate) fn is_member() -> bool {
+    claim().is_some()
+}
+
 fn settle<const N: usize>(plans: [Hatchery; N]) -> Result<[Settlement; N], EnterError> {
     let mut settled: Vec<Settlement> = Vec::with_capacity(N);
     for plan in plans {

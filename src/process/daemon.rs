@@ -15,6 +15,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, sockopt};
 
@@ -53,12 +54,16 @@ impl Launcher {
             return Ok(None);
         }
         let way = io::stdin().as_fd().try_clone_to_owned()?;
+        // Taken out: a socket that is closed with something unread in it takes from the other end what it has not read yet.
+        recv(&way, &mut [0; MAGIC.len()][..], RecvFlags::DONTWAIT)?;
         rustix::stdio::dup2_stdin(&File::open("/dev/null")?)?;
+        // Whoever waits for the end of a pipe would wait for the end of the daemon.
+        settle::close_leaked()?;
         // It leads no group: its launcher started it in its own.
         rustix::process::setsid()?;
         // In `top` it would be called `exe`, for the path by which it was started.
         let program = std::env::args_os().next().unwrap_or_default();
-        settle::set_process_name(std::path::Path::new(&program).file_name().unwrap_or_default());
+        settle::set_process_name(Path::new(&program).file_name().unwrap_or_default());
         let rest = io::stdout().as_fd().try_clone_to_owned()?;
         Ok(Some(Launcher { way, rest }))
     }

@@ -8,7 +8,10 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock, major, minor};
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+#[cfg(feature = "cli")]
+use super::stranger::Stranger;
 
 /// A file that is longer is no pid file, but somebody's file whose name was given by mistake: it is not written over.
 const LONGEST: u64 = 64;
@@ -57,7 +60,7 @@ impl PidFile {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(PidFileError::Held { path: path.to_owned(), holder: holder(&file) });
+                    return Err(PidFileError::Held { path: path.to_owned(), holder: number_in(&file) });
                 }
                 Err(error) => return Err(os(error.into())),
             }
@@ -99,19 +102,46 @@ fn is_called(file: &File, path: &Path) -> bool {
     }
 }
 
-/// The process that holds the lock on this file. `None`: nobody does, or it is of no pid that we could know it by.
+/// The number in a file that is a whole one: a process that writes it may not have come to its end.
+fn number_in(file: &File) -> Option<u32> {
+    let mut text = [0; 16];
+    let got = file.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(&text[..got]).ok()?.strip_suffix('\n')?.parse().ok()
+}
+
+/// The process that holds a pid file, held by a descriptor of its own, so that it cannot come to mean another. `None`:
+/// there is no such file, or nobody that this user can see holds it. A file that was left behind names a number that may
+/// be anybody's by now.
 ///
-/// By the kernel's own list, not by what is written in the file: that may be old, or anything.
-fn holder(file: &File) -> Option<u32> {
-    let found = file.metadata().ok()?;
-    let identity = format!("{:02x}:{:02x}:{}", major(found.dev()), minor(found.dev()), found.ino());
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        // `1: FLOCK  ADVISORY  WRITE 7747 fe:00:10011071 0 EOF`
-        let mut fields = line.split_whitespace().skip(1);
-        (fields.next()? == "FLOCK").then_some(())?;
-        let pid = fields.nth(2)?.parse().ok()?;
-        (fields.next()? == identity).then_some(pid)
+/// # Errors
+/// The file cannot be read.
+#[cfg(feature = "cli")]
+pub(crate) fn holder_of(path: &Path) -> io::Result<Option<Stranger>> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(pid) = number_in(&file) else { return Ok(None) };
+    // First taken hold of, then asked whether it is the one: between the two its number cannot change hands.
+    let Ok(stranger) = Stranger::open(pid) else { return Ok(None) };
+    Ok(has_locked(pid, &file).then_some(stranger))
+}
+
+/// Whether the process has this file open and locked. By its descriptors, not by the kernel's list of locks: that names
+/// files by a device that is not always the one that is shown of them.
+#[cfg(feature = "cli")]
+fn has_locked(pid: u32, file: &File) -> bool {
+    let Ok(wanted) = file.metadata() else { return false };
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    descriptors.flatten().any(|entry| {
+        let is_it =
+            fs::metadata(entry.path()).is_ok_and(|open| (open.dev(), open.ino()) == (wanted.dev(), wanted.ino()));
+        let info = format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy());
+        // `lock:   1: FLOCK  ADVISORY  WRITE 7747 fe:00:10011071 0 EOF`
+        let is_lock = |line: &str| line.starts_with("lock:") && line.contains("FLOCK") && line.contains("WRITE");
+        is_it && fs::read_to_string(info).is_ok_and(|info| info.lines().any(is_lock))
     })
 }
 
@@ -142,6 +172,30 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).expect("it is there"), own(), "the refused one has not touched it");
         drop(held);
         assert!(!path.exists());
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_holder_is_whoever_has_the_lock_and_not_whoever_is_named() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pid");
+        let named = || holder_of(&path).expect("it can be read").map(|holder| holder.pid());
+        assert_eq!(named(), None, "no file");
+        let held = PidFile::take(&path).expect("a free path");
+        assert_eq!(named(), Some(std::process::id()));
+        // Somebody who runs, and does not hold it.
+        let parent = std::os::unix::process::parent_id();
+        fs::write(&path, format!("{parent}\n")).expect("room");
+        assert_eq!(named(), None);
+        for text in ["", "12", "garbage\n", "99999999999\n"] {
+            fs::write(&path, text).expect("room");
+            assert_eq!(named(), None, "{text:?}");
+        }
+        drop(held);
+        // Nobody has locked it, though the number is that of a process which runs.
+        fs::write(&path, own()).expect("room");
+        assert_eq!(named(), None);
+        assert!(holder_of(directory.path()).expect("it can be opened").is_none());
     }
 
     #[test]

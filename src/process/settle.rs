@@ -109,7 +109,7 @@ fn take_link() -> Result<UnixStream, SettleError> {
 
 /// Closes what came over exec besides the first three. What this program has opened itself since then is
 /// close-on-exec, as `std` opens everything: that is how the two are told apart.
-fn close_leaked() -> io::Result<()> {
+pub(super) fn close_leaked() -> io::Result<()> {
     const CLOEXEC: u32 = 0o2_000_000;
     let mut leaked = Vec::new();
     for entry in fs::read_dir("/proc/self/fdinfo")? {

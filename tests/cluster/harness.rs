@@ -296,6 +296,12 @@ impl Cluster {
         self.expect_nobody();
     }
 
+    /// Waits until nobody holds the stdout and the stderr that it was started with.
+    #[track_caller]
+    pub fn until_closed(&self) {
+        until("the end of the inherited pipes", || (self.stdout.ended() && self.stderr.ended()).then_some(()));
+    }
+
     /// The processes of the cluster, the master included.
     pub fn processes(&self) -> Vec<u32> {
         with_argument(&self.token)

@@ -29,6 +29,9 @@ mod web;
 #[path = "../../examples/remote_actor.rs"]
 mod remote_actor;
 
+mod commands;
+mod container;
+mod daemon;
 mod exceptions;
 mod heartbeats;
 mod hostile;
@@ -37,6 +40,7 @@ mod manager;
 mod messages;
 mod orphans;
 mod pid_file;
+mod place;
 mod ports;
 mod processes;
 mod remote;
@@ -73,6 +77,9 @@ fn main() -> ExitCode {
         hostile::trials(),
         pid_file::trials(),
         manager::trials(),
+        daemon::trials(),
+        commands::trials(),
+        container::trials(),
         storms::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()

@@ -13,6 +13,15 @@ use hatchery::{Context, Hatchery};
 
 use crate::web;
 
+/// The probe with the commands of an operator.
+#[derive(Parser)]
+struct Commands {
+    #[command(flatten)]
+    probe: probe::Probe,
+    #[command(subcommand)]
+    command: hatchery::cli::Command,
+}
+
 /// Runs a scenario as whatever this process is in it.
 pub fn run(name: &str, arguments: &[String]) -> ExitCode {
     // Prints the events of the master, and those of members with the spans that they are in.
@@ -22,8 +31,12 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
     let own = arguments.iter().filter(|argument| !argument.starts_with("--token=") && *argument != "--trace");
     let parsed = || std::iter::once("scenario".to_owned()).chain(own.clone().cloned());
     match name {
-        "web" => web::cluster(web::Options::parse_from(parsed())).run(),
+        "web" => web::run(web::Web::parse_from(parsed())),
         "probe" => probe::cluster(probe::Probe::parse_from(parsed())).run(),
+        "commands" => {
+            let Commands { probe, command } = Commands::parse_from(parsed());
+            command.run(|_| probe::cluster(probe))
+        }
         "messages" => messages::cluster(messages::Options::parse_from(parsed())).run(),
         "remote" => remote::cluster(remote::Options::parse_from(parsed())).run(),
         "remote-actor" => crate::remote_actor::main(),

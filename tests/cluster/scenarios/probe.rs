@@ -225,6 +225,17 @@ pub async fn act(cx: Context, script: String) -> hatchery::Result<()> {
             "spin" => loop {
                 std::hint::spin_loop();
             },
+            "kill-master" => {
+                let master = nix::unistd::getppid();
+                nix::sys::signal::kill(master, nix::sys::signal::Signal::SIGKILL).expect("it is there");
+                std::future::pending::<()>().await;
+            }
+            // Until there is a file of that name.
+            "wait" => {
+                while !std::path::Path::new(what).exists() {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
             "kill-agent" => {
                 let roster = cx.members().await.current();
                 let pid = roster.of(hatchery::Role::AGENT).find_map(|agent| agent.pid).expect("an agent");
