@@ -30,6 +30,8 @@ mod web;
 #[path = "../../examples/remote_actor.rs"]
 mod remote_actor;
 
+#[cfg(all(feature = "control", feature = "schedule"))]
+mod control;
 mod exceptions;
 mod heartbeats;
 mod hostile;
@@ -71,6 +73,8 @@ fn main() -> ExitCode {
         stderr::trials(),
         hostile::trials(),
         storms::trials(),
+        #[cfg(all(feature = "control", feature = "schedule"))]
+        control::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
