@@ -34,6 +34,7 @@
 //! | [`RoleSettings`] | what can be said of one role |
 //! | [`Context`] | what a member's code holds: ready, stopping, listener, messenger, members |
 //! | `Schedule` | what is done at times, by whom (feature `schedule`, on by default) |
+//! | `control` | how an operator's command asks a running cluster (feature `control`) |
 //! | [`shared`] | one connection in the agent, used by all |
 //! | [`Listener`] | accepts on the shared port, and stops at once when it must |
 //! | `axum::serve` | axum on it, with a drain that loses nothing (feature `axum`, on by default) |

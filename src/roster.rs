@@ -73,7 +73,7 @@ impl MemberStatus {
 pub struct Life {
     /// Whose.
     pub id: MemberId,
-    /// Its number in the operating system. Of a member in a thread: that of the master.
+    /// Its number in the operating system. Of a member in a thread: that of the thread.
     pub pid: u32,
     /// How long ago it was started.
     pub age: Duration,

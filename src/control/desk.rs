@@ -73,3 +73,118 @@ fn why(cluster: &ClusterHandle, name: &str) -> ControlReply {
         None => ControlReply::Failed { why: format!("there is no slot {slot}") },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Context;
+    use crate::hatchery::Hatchery;
+    use crate::process::thread_id;
+    use crate::roster::{MemberState, MemberStatus};
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn of_user(uid: u32) -> Peer {
+        Peer { uid, pid: thread_id() }
+    }
+
+    fn ourselves() -> Peer {
+        let (near, _far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        Peer::of(&near).expect("it is connected")
+    }
+
+    async fn cluster() -> ClusterHandle {
+        let idle = |cx: Context| async move {
+            cx.ready();
+            cx.stopping().await;
+            Ok::<(), String>(())
+        };
+        let cluster = Hatchery::new().workers(1, idle).in_threads().enter().expect("a good plan");
+        let handle = cluster.start().await.expect("it starts");
+        handle.ready().await.expect("it comes up");
+        handle
+    }
+
+    fn restart() -> ControlRequest {
+        ControlRequest::Restart { slot: "worker/0".into() }
+    }
+
+    #[test]
+    fn who_may_change_something_is_a_table() {
+        let own = ourselves();
+        // Whoever runs this may be root.
+        let (root, other) = (of_user(0), of_user(own.uid.wrapping_add(1).max(1)));
+        let is_root = own.is_root();
+        for (admins, peer, may) in [
+            (Admins::OwnerAndRoot, own, true),
+            (Admins::OwnerAndRoot, root, true),
+            (Admins::OwnerAndRoot, other, false),
+            (Admins::Owner, own, true),
+            (Admins::Owner, root, is_root),
+            (Admins::Owner, other, false),
+            (Admins::Nobody, own, false),
+            (Admins::Nobody, root, false),
+            (Admins::Nobody, other, false),
+        ] {
+            assert_eq!(admins.admit(peer).is_ok(), may, "{admins:?} {peer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_may_not_change_something_is_told_how_it_is() {
+        let handle = cluster().await;
+        let desk = Desk::new(&handle, Admins::Owner);
+        let other = of_user(ourselves().uid.wrapping_add(1).max(1));
+        assert!(matches!(desk.answer(restart(), other, LONG).await, ControlReply::Denied { .. }));
+        assert!(desk.answer(ControlRequest::Status, other, LONG).await.is_good());
+        let slot = "worker/0".to_owned();
+        let why = desk.answer(ControlRequest::Why { slot }, other, LONG).await;
+        assert!(matches!(why, ControlReply::Why { text } if text.starts_with("worker/0#1 is ready\n")));
+        handle.shutdown().await.expect("it goes");
+    }
+
+    #[tokio::test]
+    async fn a_wish_whose_asker_has_no_time_goes_on_to_its_end() {
+        let handle = cluster().await;
+        let desk = Desk::new(&handle, Admins::OwnerAndRoot);
+        let reply = desk.answer(restart(), ourselves(), Duration::ZERO).await;
+        assert_eq!(reply, ControlReply::StillGoing { what: "restart worker/0".into() });
+        desk.operations.ended().await;
+        let is_new =
+            |member: &MemberStatus| member.id.to_string() == "worker/0#2" && member.state == MemberState::Ready;
+        // The one before may drain beside it.
+        assert!(handle.status().members.iter().any(is_new), "{:?}", handle.status());
+        handle.shutdown().await.expect("it goes");
+    }
+
+    #[tokio::test]
+    async fn so_many_wishes_are_under_way_and_no_more_but_a_stop_is() {
+        let handle = cluster().await;
+        let desk = Desk::new(&handle, Admins::OwnerAndRoot);
+        // None of them has had its turn: this is one thread.
+        for _ in 0..64 {
+            let mut asked = std::pin::pin!(desk.answer(restart(), ourselves(), LONG));
+            let is_begun = std::future::poll_fn(|cx| std::task::Poll::Ready(asked.as_mut().poll(cx).is_pending()));
+            assert!(is_begun.await);
+        }
+        assert_eq!(desk.answer(restart(), ourselves(), LONG).await, ControlReply::Busy);
+        let stop = desk.answer(ControlRequest::Stop { timeout: None }, ourselves(), LONG).await;
+        assert_eq!(stop, ControlReply::Done { what: "stopped".into() });
+        desk.operations.ended().await;
+    }
+
+    #[tokio::test]
+    async fn of_a_cluster_that_has_ended_it_is_told_that_it_has() {
+        let handle = cluster().await;
+        let desk = Desk::new(&handle, Admins::OwnerAndRoot);
+        handle.shutdown().await.expect("it goes");
+        let ControlReply::Status(status) = desk.answer(ControlRequest::Status, ourselves(), LONG).await else {
+            panic!("no status")
+        };
+        assert_eq!((status.stage.as_str(), status.partial.len(), status.members[0].pid), ("ended", 0, None));
+        let failed = |why: &str| ControlReply::Failed { why: why.into() };
+        assert_eq!(desk.answer(restart(), ourselves(), LONG).await, failed("the cluster is stopping"));
+        drop(handle);
+        assert_eq!(desk.answer(ControlRequest::Status, ourselves(), LONG).await, failed("the cluster has ended"));
+    }
+}

@@ -57,7 +57,10 @@ impl Operations {
             ControlRequest::Stop { .. } => &self.stops,
             _ => &self.wishes,
         };
-        let Ok(permit) = bound.clone().try_acquire_owned() else { return ControlReply::Busy };
+        let Ok(permit) = bound.clone().try_acquire_owned() else {
+            audit(&request, peer, "busy", Duration::ZERO);
+            return ControlReply::Busy;
+        };
         let (told, outcome) = oneshot::channel();
         let what = request.to_string();
         self.tracker.spawn(async move {

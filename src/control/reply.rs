@@ -104,7 +104,7 @@ pub struct ClusterStatus {
     pub members: Vec<MemberReport>,
     /// Members that are there and are not in the list, which has 4,096 at most.
     pub omitted: usize,
-    /// Those who were asked what only they know, and have not answered in time.
+    /// Those who were asked what only they know, and have not answered in time; and those of whom it was known that they would not.
     pub partial: Vec<String>,
     /// How the schedules are: 1,024 of them at most. `None`: the agent has not said so in time.
     pub schedules: Option<Vec<ScheduleReport>>,

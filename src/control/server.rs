@@ -32,8 +32,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Serves until it is to close, and whoever has asked has been answered. Returns the connections of those: with their end
-    /// they are told that everything else is over.
+    /// Serves until it is to close, and whoever has asked has been answered. Returns the connections that there are: with their
+    /// end they are told that everything else is over.
     pub(super) async fn serve(self: Arc<Server>, listener: UnixListener) -> Vec<UnixStream> {
         let mut served: JoinSet<Option<UnixStream>> = JoinSet::new();
         let mut pause = FIRST_PAUSE;
@@ -94,7 +94,7 @@ impl Server {
         loop {
             let read = tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return None,
+                () = self.closing.cancelled() => return Some(lines.stream),
                 read = lines.next(patience) => read,
             };
             let asked = match read {
@@ -117,9 +117,6 @@ impl Server {
             };
             if !lines.write(&reply_line(&reply), patience).await {
                 return None;
-            }
-            if self.closing.is_cancelled() {
-                return Some(lines.stream);
             }
             tokio::task::yield_now().await;
         }

@@ -12,7 +12,7 @@ use super::sample::{Counted, Rates, Samples};
 use crate::cluster::ClusterHandle;
 use crate::identity::MemberId;
 use crate::process::clock;
-use crate::process::usage::Usage;
+use crate::process::usage::{Usage, is_thread_of};
 use crate::roster::{Life, MemberState, MemberStatus};
 use crate::text::cut;
 
@@ -61,7 +61,7 @@ impl Survey {
 
         let mut usages: BTreeMap<MemberId, Usage> = BTreeMap::new();
         // A member in a thread has none of its own.
-        let processes = lives.values().filter(|life| life.pid != roster.master_pid);
+        let processes = lives.values().filter(|life| !is_thread_of(roster.master_pid, life.pid));
         for (nth, life) in processes.enumerate() {
             if clock::now() >= due {
                 break;
@@ -94,7 +94,12 @@ impl Survey {
             report(member, life, usage, rates, asked.get(&member.id).and_then(Inquiry::answer))
         });
         let reports: Vec<MemberReport> = reports.collect();
-        let silent = asked.iter().filter(|(_, inquiry)| inquiry.answer().is_none());
+        let is_silent = |member: &&MemberStatus| match asked.get(&member.id) {
+            Some(inquiry) => inquiry.answer().is_none(),
+            // That it does not answer is known.
+            None => member.state == MemberState::Unresponsive,
+        };
+        let silent = members.iter().filter(is_silent);
         ClusterStatus {
             master_pid: roster.master_pid,
             uptime,
@@ -103,7 +108,7 @@ impl Survey {
             memory: of_master.map(|usage| usage.memory),
             members: reports,
             omitted,
-            partial: silent.map(|(id, _)| id.to_string()).collect(),
+            partial: silent.map(|member| member.id.to_string()).collect(),
             schedules: schedules.answer().map(|mut schedules| {
                 schedules.truncate(SCHEDULES);
                 schedules

@@ -23,6 +23,11 @@ impl Usage {
     }
 }
 
+/// Whether this is the number of a thread of that process: then what `/proc` says under it is the process's, and not its own.
+pub(crate) fn is_thread_of(process: u32, number: u32) -> bool {
+    number != process && fs::exists(format!("/proc/{process}/task/{number}")).unwrap_or(false)
+}
+
 /// Its name, which comes before the numbers, may have anything in it, also what looks like its end.
 fn cpu(stat: &str, ticks_per_second: u64) -> Option<Duration> {
     let (_, numbers) = stat.rsplit_once(')')?;
@@ -51,6 +56,20 @@ mod tests {
             assert_eq!(cpu(broken, 100), None, "{broken:?}");
         }
         assert_eq!(memory("713", 4096), None);
+    }
+
+    #[test]
+    fn a_thread_is_told_from_a_process() {
+        let own = std::process::id();
+        let thread = std::thread::spawn(super::super::thread_id).join().expect("no panic");
+        assert!(!is_thread_of(own, own) && !is_thread_of(own, 1) && !is_thread_of(own, thread), "it has ended");
+        let (is_thread, number) = std::thread::spawn(move || {
+            let number = super::super::thread_id();
+            (is_thread_of(own, number), number)
+        })
+        .join()
+        .expect("no panic");
+        assert!(is_thread, "{number}");
     }
 
     #[test]

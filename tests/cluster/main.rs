@@ -31,6 +31,8 @@ mod remote_actor;
 
 mod commands;
 mod container;
+#[cfg(feature = "schedule")]
+mod control;
 mod daemon;
 mod exceptions;
 mod heartbeats;
@@ -81,6 +83,8 @@ fn main() -> ExitCode {
         commands::trials(),
         container::trials(),
         storms::trials(),
+        #[cfg(feature = "schedule")]
+        control::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }

@@ -1,5 +1,7 @@
 //! The clusters that the stories are told about.
 
+#[cfg(all(feature = "control", feature = "schedule"))]
+mod control;
 mod hostile;
 mod messages;
 mod probe;
@@ -42,6 +44,10 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         "remote-actor" => crate::remote_actor::main(),
         "hostile" => hostile::cluster(hostile::Options::parse_from(parsed())).run(),
         "strategies" => strategies::cluster(strategies::Options::parse_from(parsed())).run(),
+        #[cfg(all(feature = "control", feature = "schedule"))]
+        "control" => control::cluster(control::Options::parse_from(parsed())).run(),
+        #[cfg(all(feature = "control", feature = "schedule"))]
+        "control-client" => control::client(own.clone().next_back().expect("a directory")),
         "roles" => roles().run(),
         "fickle" => fickle().run(),
         "inside-a-runtime" => {
