@@ -34,6 +34,7 @@
 //! | [`RoleSettings`] | what can be said of one role |
 //! | [`Context`] | what a member's code holds: ready, stopping, listener, messenger, members |
 //! | `Schedule` | what is done at times, by whom (feature `schedule`, on by default) |
+//! | [`log`] | what all log, in files that one writes (feature `log`, on by default) |
 //! | [`shared`] | one connection in the agent, used by all |
 //! | [`Listener`] | accepts on the shared port, and stops at once when it must |
 //! | `axum::serve` | axum on it, with a drain that loses nothing (feature `axum`, on by default) |
@@ -63,6 +64,8 @@ mod error;
 mod hatchery;
 pub mod identity;
 mod listener;
+#[cfg(feature = "log")]
+pub mod log;
 #[cfg(feature = "simulation")]
 mod loopback;
 mod member;
@@ -85,9 +88,9 @@ pub use actors::Heartbeat;
 pub use cluster::{
     Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, SlotHandle, StartError,
 };
-pub use context::{Context, Members};
+pub use context::{AlreadySubscribed, Context, Members};
 pub use error::{BoxError, Result};
-pub use hatchery::{EnterError, Hatchery, PlanError, RoleSettings, enter, per_core};
+pub use hatchery::{EnterError, Hatchery, PlanError, RoleSettings, enter, is_member, per_core};
 pub use identity::{Incarnation, MemberId, Role, Slot};
 pub use listener::{Listener, ListenerError, LocalAddr, PeerAddr, Sharing, Stream, TokioListener};
 pub use messenger::{

@@ -20,6 +20,8 @@ mod descriptors;
 mod exit;
 mod lent;
 mod listen;
+#[cfg(feature = "log")]
+mod lock;
 mod memory;
 mod nursery;
 mod panics;
@@ -44,9 +46,11 @@ pub use lent::Lent;
 pub(crate) use lent::Socket;
 pub(crate) use listen::Bound;
 pub use listen::{Address, BindError};
+#[cfg(feature = "log")]
+pub(crate) use lock::{reserve, try_lock};
 pub(crate) use nursery::Nursery;
+pub(crate) use panics::{Alarm, Panicked, catch, catch_future, install_hook, is_contained};
 pub use panics::{Contained, contain, contain_future};
-pub(crate) use panics::{Panicked, catch, catch_future, install_hook, is_contained};
 pub(crate) use socket_reader::SocketReader;
 pub(crate) use stderr::say;
 pub(crate) use thread_id::thread_id;

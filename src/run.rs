@@ -56,9 +56,26 @@ async fn attend(
                 // The core knows whether it is the second time.
                 Wish::Stop(signal) => handle.pass_on(Urgency::Graceful, signal),
                 Wish::Children => backend.sweep(),
+                Wish::Reopen => reopen_logs(handle),
             }
         }
     }
+}
+
+/// Passes that on to whoever writes them.
+fn reopen_logs(handle: &ClusterHandle) {
+    #[cfg(feature = "log")]
+    {
+        let handle = handle.clone();
+        tokio::spawn(async move {
+            match handle.reopen_logs().await {
+                Ok(()) => tracing::info!("the log files are opened again"),
+                Err(error) => tracing::warn!(%error, "the log files cannot be opened again"),
+            }
+        });
+    }
+    #[cfg(not(feature = "log"))]
+    let _ = handle;
 }
 
 fn conclude(end: Result<(), ClusterError>) -> ExitCode {

@@ -71,6 +71,7 @@ mod tests {
         ExitRecord {
             status,
             last_words: last_words.map(str::to_owned),
+            backtrace: String::new(),
             out_of_memory: false,
             stderr: String::new(),
             age: Duration::ZERO,
@@ -93,7 +94,8 @@ mod tests {
 
     #[test]
     fn what_a_member_wrote_moves_no_cursor() {
-        let report = Report { what: What::Reported, leaving: false, text: "a\x1b[2Jb\nc".into() };
+        let report =
+            Report { what: What::Reported, leaving: false, text: "a\x1b[2Jb\nc".into(), backtrace: String::new() };
         assert_eq!(exception(&report).message, "a\u{fffd}[2Jb\nc");
     }
 }

@@ -88,7 +88,7 @@ impl ProcessActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ProcessMsg::Spawned(Ok(spawned)) => state.hatched(spawned, &myself),
-            ProcessMsg::Spawned(Err(error)) => return state.end(facts::not_started(&error), &myself),
+            ProcessMsg::Spawned(Err(error)) => return state.end(facts::not_started(&error), "", &myself),
             ProcessMsg::Said(said, permit) => {
                 let id = state.nest.id;
                 match said {
@@ -108,6 +108,9 @@ impl ProcessActor {
                     Said::Exception(report) => {
                         let exception = facts::exception(&report);
                         state.reported = Some(exception.clone());
+                        if let Some(clerk) = &state.nest.blueprint.clerk {
+                            clerk.exception(id, &exception, &report.backtrace);
+                        }
                         if !report.leaving {
                             state.nest.report(Event::Exception(id, exception), permit);
                         }
@@ -120,8 +123,9 @@ impl ProcessActor {
                 state.nest.report(Event::LinkLost(state.nest.id, error), None);
             }
             ProcessMsg::Ended(record) => {
+                let backtrace = record.backtrace.clone();
                 let exit = facts::exit(record, state.reported.as_ref());
-                return state.end(exit, &myself);
+                return state.end(exit, &backtrace, &myself);
             }
             // As many as exceptions were reported: a member that does not read may report for ever.
             ProcessMsg::Order(Order::Stay) => state.line.stay(),
@@ -193,8 +197,16 @@ impl ProcessState {
     }
 
     /// The end of the process is the end of its actor: a failure, unless it was a clean one.
-    fn end(&mut self, exit: Exit, myself: &ActorRef<ProcessMsg>) -> Result<(), ActorProcessingErr> {
+    fn end(&mut self, exit: Exit, backtrace: &str, myself: &ActorRef<ProcessMsg>) -> Result<(), ActorProcessingErr> {
         self.line.close();
+        if let Some(clerk) = &self.nest.blueprint.clerk {
+            match &exit.exception {
+                Some(exception) if self.reported.as_ref() == Some(exception) => {}
+                Some(exception) => clerk.exception(self.nest.id, exception, backtrace),
+                None if exit.is_clean() => {}
+                None => clerk.ended(self.nest.id, &exit),
+            }
+        }
         if exit.is_clean() {
             self.exit = Some(exit);
             myself.stop(None);

@@ -136,6 +136,9 @@ struct Pending {
 /// comes, and each report that waits will have an answer, after which more can be told.
 const REPORTS: usize = 64 * 1024;
 
+/// By what whoever writes down exceptions by other means knows this event.
+pub(crate) const EXCEPTION_TARGET: &str = "hatchery::exception";
+
 /// A process that dies of a panic does so within this time of it.
 const SURVIVED: Duration = Duration::from_secs(1);
 
@@ -207,7 +210,7 @@ impl<V: Vessel> Course<V> {
                 if !report.leaving && member.line.control_backlog() > REPORTS {
                     member.leave_unreported();
                 } else {
-                    tracing::error!(parent: &member.span, exception = report.text, "exception");
+                    tracing::error!(target: EXCEPTION_TARGET, parent: &member.span, exception = report.text, "exception");
                     member.line.control(|out| report.put(out));
                 }
             }
@@ -237,7 +240,8 @@ impl<V: Vessel> Course<V> {
         let count = self.member.take_unreported();
         if count > 0 {
             let text = format!("and {count} more exceptions at the same time");
-            self.member.line.control(|out| Report { what: What::Reported, leaving: false, text }.put(out));
+            let report = Report { what: What::Reported, leaving: false, text, backtrace: String::new() };
+            self.member.line.control(|out| report.put(out));
         }
     }
 }

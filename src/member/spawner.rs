@@ -1,6 +1,7 @@
 //! Where the tasks of a member run.
 
 use std::future::Future;
+use std::sync::Arc;
 #[cfg(feature = "schedule")]
 use std::time::Duration;
 use std::time::SystemTime;
@@ -19,6 +20,9 @@ use crate::process::random;
 /// schedule in every agent would pay for with a descriptor.
 #[cfg(feature = "schedule")]
 const CALENDAR_HOLDS: Duration = Duration::from_secs(10);
+
+/// What the calendar shows, to whoever asks.
+pub(crate) type Calendar = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Spawns the tasks of one member: on the runtime of its process, or, where there is no panic
 /// hook, under a lookout, or, simulated, within its border.
@@ -115,6 +119,29 @@ impl Spawner {
             Spawner::Runtime(_) | Spawner::Lookout(_) => random().unwrap_or_default(),
             #[cfg(feature = "simulation")]
             Spawner::Border(border) => border.random(),
+        }
+    }
+
+    /// Does what may wait for a disk, where nobody else waits for it. `None`: the runtime is shutting down. Simulated, it is done
+    /// at once: a thread of its own would make every run another.
+    #[cfg(feature = "log")]
+    pub(crate) async fn blocking<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+        let runtime = match self {
+            Spawner::Runtime(runtime) => runtime,
+            Spawner::Lookout(lookout) => lookout.runtime(),
+            #[cfg(feature = "simulation")]
+            Spawner::Border(_) => return Some(work()),
+        };
+        runtime.spawn_blocking(work).await.ok()
+    }
+
+    /// Has what the member logs go to `subscriber`, from here on. `false`: it goes to another one already.
+    pub(crate) fn subscribe(&self, subscriber: tracing::Dispatch) -> bool {
+        match self {
+            Spawner::Runtime(_) => tracing::dispatcher::set_global_default(subscriber).is_ok(),
+            Spawner::Lookout(lookout) => lookout.subscribe(subscriber),
+            #[cfg(feature = "simulation")]
+            Spawner::Border(border) => border.subscribe(subscriber),
         }
     }
 

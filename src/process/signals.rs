@@ -13,6 +13,8 @@ pub(crate) enum Wish {
     Stop(&'static str),
     /// To look after the children: one has ended, or was handed to us.
     Children,
+    /// To have log files opened again.
+    Reopen,
 }
 
 /// The signals that the master listens to.
@@ -22,6 +24,7 @@ pub(crate) struct MasterSignals {
     interrupt: Signal,
     quit: Signal,
     child: Signal,
+    user: Signal,
 }
 
 impl MasterSignals {
@@ -37,10 +40,11 @@ impl MasterSignals {
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             child: signal(SignalKind::child())?,
+            user: signal(SignalKind::user_defined1())?,
         };
         // What a launcher has blocked stays blocked over exec, and a handler would never run.
-        let heard = [unix::Signal::SIGTERM, unix::Signal::SIGINT, unix::Signal::SIGQUIT, unix::Signal::SIGCHLD];
-        heard.into_iter().collect::<SigSet>().thread_unblock()?;
+        use unix::Signal::{SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+        [SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGUSR1].into_iter().collect::<SigSet>().thread_unblock()?;
         Ok(signals)
     }
 
@@ -52,6 +56,7 @@ impl MasterSignals {
             _ = self.interrupt.recv() => Wish::Stop("SIGINT"),
             _ = self.quit.recv() => Wish::Stop("SIGQUIT"),
             _ = self.child.recv() => Wish::Children,
+            _ = self.user.recv() => Wish::Reopen,
         }
     }
 }
@@ -66,10 +71,12 @@ pub(crate) struct MemberSignals {
 
 impl MemberSignals {
     /// Sets the handlers. What a terminal sends goes to the master's group and not to ours, so that these three mean this
-    /// one process. A hang-up is never the end of a member: the kernel sends it to a stopped one whose master died.
+    /// one process. A hang-up is never the end of a member: the kernel sends it to a stopped one whose master died. Nor is what
+    /// means to the master that log files were renamed, from whoever sends it to all processes of that name.
     pub(crate) fn listen() -> io::Result<MemberSignals> {
         // The stream may go: the handler stays.
         let _ = signal(SignalKind::hangup())?;
+        let _ = signal(SignalKind::user_defined1())?;
         Ok(MemberSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

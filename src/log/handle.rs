@@ -1,0 +1,102 @@
+//! What a member has to do with logs: given to it before its function runs, and used by that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::archive::Archive;
+use super::courier::{Batch, REOPEN, Scribe, WRITE, Way, author, carry};
+use super::format::{Clock, dropped};
+use super::layer::layer;
+use super::outbox::Outbox;
+use super::settings::Rules;
+use crate::cluster::ClusterHandle;
+use crate::context::{AlreadySubscribed, Context};
+use crate::identity::{Incarnation, Role, Slot};
+use crate::messenger::{CallError, Messenger, Request};
+
+/// What is kept with a member.
+#[derive(Clone)]
+pub(super) struct Local {
+    pub(super) rules: Arc<Rules>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) clock: Clock,
+}
+
+/// `None`: the plan says nothing of logs, or the link is lost.
+pub(super) fn local(cx: &Context) -> Option<Local> {
+    cx.member().keep.visit(|kept: &mut Option<Local>| kept.clone()).flatten()
+}
+
+/// Gives a member what the plan says of logs, before its function runs. The agent opens the files.
+///
+/// # Errors
+/// They cannot be opened.
+pub(crate) fn install(cx: &Context, rules: &Arc<Rules>) -> Result<(), String> {
+    let member = cx.member();
+    let messenger = cx.messenger();
+    let way = match cx.role() == Role::AGENT {
+        false => Way::Link(messenger),
+        true => {
+            // The first agent comes with the cluster.
+            let anew = cx.incarnation() == Incarnation::FIRST;
+            let archive = Archive::open(rules.clone(), anew, cx.calendar()).map_err(|error| error.to_string())?;
+            let scribe = Scribe::new(archive, member.spawner.clone());
+            serve(&messenger, &scribe);
+            let ended = scribe.clone();
+            member.spawner.adopt(move || ended.close());
+            Way::Here(cx.id(), scribe)
+        }
+    };
+    let spawner = member.spawner.clone();
+    let clock = Clock { calendar: Arc::new(move || spawner.calendar()), stamp: rules.stamp.clone() };
+    let notice = dropped(clock.clone(), rules.json, cx.id().to_string());
+    let room = (rules.buffer, rules.batch);
+    let outbox = Arc::new(Outbox::new(room, Some(member.busy.clone()), rules.of_role(cx.role()), notice));
+    let local = Local { rules: rules.clone(), outbox: outbox.clone(), clock };
+    member.keep.visit(|kept: &mut Option<Local>| *kept = Some(local));
+    // Its end is the end of all that the member has.
+    member.spawner.spawn(carry(outbox, way, std::future::pending()));
+    Ok(())
+}
+
+fn serve(messenger: &Messenger, scribe: &Scribe) {
+    let writer = scribe.clone();
+    let write = move |request: Request<Batch>| {
+        let writer = writer.clone();
+        async move { writer.write(author(request.from), request.body).await }
+    };
+    let reopener = scribe.clone();
+    let reopen = move |_: Request<()>| {
+        let reopener = reopener.clone();
+        async move { reopener.reopen().await }
+    };
+    // Nobody else answers these.
+    let _ = messenger.serve(WRITE, write);
+    let _ = messenger.serve(REOPEN, reopen);
+}
+
+/// Has everything that this member logs go through [`layer`], from here on: a `tracing` subscriber of it alone. For one that has
+/// other layers, too, there is [`Context::subscribe`].
+///
+/// # Errors
+/// [`AlreadySubscribed`]: there is a subscriber already. `main` runs in members, too: what it sets up for the master, it has to
+/// leave out in them, see [`is_member`](crate::is_member).
+pub fn init(cx: &Context) -> Result<(), AlreadySubscribed> {
+    cx.subscribe(tracing_subscriber::registry().with(layer(cx)))
+}
+
+/// How long an agent may take to open its files again.
+const REOPENING: Duration = Duration::from_secs(30);
+
+impl ClusterHandle {
+    /// Has the agent open the log files by their names again, after somebody has renamed them. What SIGUSR1 does under
+    /// [`run`](crate::Hatchery::run). Cancel-safe.
+    ///
+    /// # Errors
+    /// [`CallError`]: the agent is not there, for 30 s, or the plan has no logs.
+    pub async fn reopen_logs(&self) -> Result<(), CallError> {
+        self.messenger().request(REOPENING, Slot::agent().into(), REOPEN, &()).await
+    }
+}
