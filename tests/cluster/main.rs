@@ -30,6 +30,10 @@ mod web;
 #[path = "../../examples/remote_actor.rs"]
 mod remote_actor;
 
+#[path = "../../examples/shared_connection.rs"]
+#[allow(dead_code, reason = "its main is not this binary's")]
+mod shared_connection;
+
 mod exceptions;
 mod heartbeats;
 mod hostile;
@@ -40,6 +44,7 @@ mod ports;
 mod processes;
 mod remote;
 mod restarts;
+mod shared;
 mod start;
 mod stderr;
 mod stop;
@@ -66,6 +71,7 @@ fn main() -> ExitCode {
         processes::trials(),
         messages::trials(),
         remote::trials(),
+        shared::trials(),
         ports::trials(),
         input::trials(),
         stderr::trials(),

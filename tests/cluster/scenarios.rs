@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use hatchery::{Context, Hatchery};
 
-use crate::web;
+use crate::{shared_connection, web};
 
 /// Runs a scenario as whatever this process is in it.
 pub fn run(name: &str, arguments: &[String]) -> ExitCode {
@@ -26,6 +26,7 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         "probe" => probe::cluster(probe::Probe::parse_from(parsed())).run(),
         "messages" => messages::cluster(messages::Options::parse_from(parsed())).run(),
         "remote" => remote::cluster(remote::Options::parse_from(parsed())).run(),
+        "shared-connection" => shared_connection::cluster(shared_connection::Options::parse_from(parsed())).run(),
         "remote-actor" => crate::remote_actor::main(),
         "hostile" => hostile::cluster(hostile::Options::parse_from(parsed())).run(),
         "strategies" => strategies::cluster(strategies::Options::parse_from(parsed())).run(),
