@@ -38,6 +38,14 @@ pub(crate) fn exit(record: ExitRecord, reported: Option<&Exception>) -> Exit {
     exit
 }
 
+/// The panic that a process has had last, and where it came from, if nobody was told: it had no time to, whatever it ended by.
+pub(crate) fn last_words(record: &ExitRecord, panicked: Option<&Exception>) -> Option<(Exception, String)> {
+    let text = printable(record.last_words.as_deref()?);
+    // One that was told may have come to an abort, which the hook puts behind it.
+    let is_told = panicked.is_some_and(|told| text.starts_with(&told.message));
+    (!is_told).then(|| (Exception::new(ExceptionKind::Panic, text), record.backtrace.clone()))
+}
+
 /// The end of a process that never was.
 pub(crate) fn not_started(error: &SpawnError) -> Exit {
     Exit::not_started(error.to_string(), error.errno)
@@ -90,6 +98,19 @@ mod tests {
         assert_eq!(said(Found::Code(3), None), "exited with code 3", "it had survived that panic");
         let reported = Exception::new(ExceptionKind::Returned, "no database");
         assert_eq!(said(Found::Code(70), Some(&reported)), "exited with code 70: its function returned no database");
+    }
+
+    #[test]
+    fn the_last_panic_of_a_process_is_told_unless_it_was() {
+        let untold = |text: Option<&str>, reported: Option<&str>| {
+            let reported = reported.map(|text| Exception::new(ExceptionKind::Panic, text));
+            last_words(&record(Found::Code(1), text), reported.as_ref()).map(|(exception, _)| exception.message)
+        };
+        assert_eq!(untold(Some("a.rs:1: boom"), None).as_deref(), Some("a.rs:1: boom"), "a hook of its own has exited");
+        assert_eq!(untold(Some("a.rs:1: boom"), Some("a.rs:1: boom")), None);
+        assert_eq!(untold(Some("a.rs:1: boom, then it cannot unwind"), Some("a.rs:1: boom")), None);
+        assert_eq!(untold(Some("b.rs:2: again"), Some("a.rs:1: boom")).as_deref(), Some("b.rs:2: again"));
+        assert_eq!(untold(None, Some("a.rs:1: boom")), None);
     }
 
     #[test]

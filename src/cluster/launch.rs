@@ -38,7 +38,8 @@ pub(crate) struct Launch {
 
 /// What begins a clerk for each cluster that is started.
 pub(crate) trait Logbook: Send + Sync + fmt::Debug + 'static {
-    fn begin(&self, messenger: Messenger, calendar: Calendar) -> Arc<dyn Clerk>;
+    /// `nonce`: a number that no other cluster has.
+    fn begin(&self, messenger: Messenger, calendar: Calendar, nonce: u64) -> Arc<dyn Clerk>;
 }
 
 /// Whose the cluster is.
@@ -60,7 +61,8 @@ pub(crate) async fn launch(
     let (herald, audience) = Herald::new();
     let Blueprint { directory, limits, .. } = &launch.blueprint;
     let (deputy, desk) = Deputy::new(directory.clone(), *limits, Handle::current());
-    let clerk = launch.logbook.take().map(|logbook| logbook.begin(deputy.messenger(), launch.calendar.clone()));
+    let clerk =
+        launch.logbook.take().map(|logbook| logbook.begin(deputy.messenger(), launch.calendar.clone(), launch.seed));
     launch.blueprint.clerk = clerk;
     let arguments =
         ClusterArguments { launch, core: core.clone(), board: board.clone(), bell: bell.clone(), herald, desk };

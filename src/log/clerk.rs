@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::archive::Archive;
-use super::courier::{Batch, EXCEPTIONS, Undelivered, Way, author, carry};
+use super::courier::{Batch, EXCEPTIONS, Undelivered, Way, carry};
 use super::format::{Clock, Entry, dropped};
 use super::outbox::Outbox;
 use super::settings::Rules;
@@ -18,6 +19,7 @@ use crate::cluster::Logbook;
 use crate::identity::MemberId;
 use crate::member::Calendar;
 use crate::messenger::Messenger;
+use crate::process::say;
 use crate::supervision::{Exception, Exit};
 
 /// The logs of a plan, as its master has them.
@@ -25,7 +27,7 @@ use crate::supervision::{Exception, Exit};
 pub(crate) struct Book(pub(crate) Arc<Rules>);
 
 impl Logbook for Book {
-    fn begin(&self, messenger: Messenger, calendar: Calendar) -> Arc<dyn Clerk> {
+    fn begin(&self, messenger: Messenger, calendar: Calendar, nonce: u64) -> Arc<dyn Clerk> {
         let Book(rules) = self;
         let clock = Clock { calendar, stamp: rules.stamp.clone() };
         let notice = dropped(clock.clone(), rules.json, "master".to_owned());
@@ -36,15 +38,19 @@ impl Logbook for Book {
             let over = over.clone();
             async move { over.notified().await }
         };
-        let carrying = tokio::spawn(carry(outbox.clone(), Way::Link(messenger), ending));
-        Arc::new(Writing { rules: rules.clone(), id, outbox, clock, over, carrying: Mutex::new(Some(carrying)) })
+        let carrying = tokio::spawn(carry(outbox.clone(), nonce, Way::Link(messenger), ending));
+        Arc::new(Writing { rules: rules.clone(), id, nonce, outbox, clock, over, carrying: Mutex::new(Some(carrying)) })
     }
 }
+
+/// How long the end of a cluster waits for what is left to be written.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The clerk of one cluster.
 struct Writing {
     rules: Arc<Rules>,
     id: MemberId,
+    nonce: u64,
     outbox: Arc<Outbox>,
     clock: Clock,
     /// Rings when the agent has gone for good.
@@ -70,21 +76,34 @@ impl Writing {
         let mut left: Vec<Batch> = batch.into_iter().collect();
         while let Some(mut chunk) = self.outbox.take() {
             number += 1;
-            left.push(Batch::new(number, &mut chunk));
+            left.push(Batch::new(self.nonce, number, &mut chunk));
         }
         self.outbox.close();
         if left.is_empty() {
             return;
         }
         let now = (self.clock.calendar)();
-        let written = Archive::open(self.rules.clone(), false, now).map_err(|error| error.to_string());
-        let written = written.and_then(|mut archive| {
-            let mut write = |batch: &Batch| archive.write(author(self.id), batch.number, &batch.parts, now);
-            left.iter().try_for_each(&mut write).map_err(|error| error.to_string())
+        // On a thread of its own, and not waited for without end: a file may be on a disk that does not answer.
+        let (rules, id) = (self.rules.clone(), self.id);
+        let (told, written) = tokio::sync::oneshot::channel();
+        let writing = std::thread::Builder::new().name("last words".into()).spawn(move || {
+            let written = Archive::open(&rules).map_err(|error| error.to_string()).and_then(|mut archive| {
+                let mut write = |batch: &Batch| archive.write(batch.author(id), batch.number, &batch.parts, now);
+                left.iter().try_for_each(&mut write).map_err(|error| error.to_string())
+            });
+            let _ = told.send(written);
         });
-        if let Err(error) = written {
-            tracing::warn!(%error, "the last entries of the error log are lost");
-        }
+        let written = match writing {
+            Ok(_) => tokio::time::timeout(LAST_WORDS, written).await,
+            Err(error) => Ok(Ok(Err(error.to_string()))),
+        };
+        let why = match written {
+            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Err(error))) => error,
+            Ok(Err(_)) => "whoever wrote them failed".to_owned(),
+            Err(_) => format!("not within {LAST_WORDS:?}"),
+        };
+        say(&format!("the last entries of the error log are not written: {why}"));
     }
 }
 
@@ -94,7 +113,8 @@ impl Clerk for Writing {
     }
 
     fn ended(&self, id: MemberId, exit: &Exit) {
-        self.put(id, &exit.to_string(), "");
+        // What it said before it was ready, if that was captured.
+        self.put(id, &exit.to_string(), &exit.stderr);
     }
 
     fn conclude(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

@@ -1,7 +1,9 @@
 //! How a line looks.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use tracing::{Event, Subscriber};
@@ -71,6 +73,32 @@ where
     }
 }
 
+thread_local! {
+    /// Where lines are made: its memory is used again.
+    static DRAFT: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// A format that leaves nothing behind when what it formats panics: the subscriber's own buffer would begin the next line with what
+/// there was of this one.
+pub(super) struct Whole<F>(pub(super) F);
+
+impl<S, N, F> FormatEvent<S, N> for Whole<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        // A thread that is ending may have none any more; nor has one that logs while it formats.
+        let mut draft = DRAFT.try_with(Cell::take).unwrap_or_default();
+        draft.clear();
+        self.0.format_event(context, Writer::new(&mut draft), event)?;
+        let written = out.write_str(&draft);
+        let _ = DRAFT.try_with(|kept| kept.set(draft));
+        written
+    }
+}
+
 fn is_of_member(about: &tracing::Metadata<'_>) -> bool {
     about.name() == MEMBER_SPAN && about.target().starts_with(env!("CARGO_PKG_NAME"))
 }
@@ -108,7 +136,7 @@ fn escape(c: char, into: &mut String) {
 pub(super) struct Entry<'a> {
     pub(super) level: &'static str,
     pub(super) member: &'a str,
-    pub(super) target: &'static str,
+    pub(super) target: &'a str,
     pub(super) message: &'a str,
     /// Empty: there is none.
     pub(super) backtrace: &'a str,
@@ -152,13 +180,23 @@ pub(super) fn dropped(clock: Clock, json: bool, member: String) -> impl Fn(u64) 
     }
 }
 
-/// What a line of JSON is without the member's name: it is put behind the brace that all begin with.
+/// What a line of JSON is without the member's name: it is put behind the brace that all begin with. And the control characters that
+/// JSON does not mind are escaped; they are in texts, or the line is none.
 pub(super) fn name_member(line: &[u8], member: &str) -> Vec<u8> {
     let mut named = Vec::with_capacity(line.len() + member.len() + 16);
     let rest = line.strip_prefix(b"{").unwrap_or(line);
     // The name of a member is plain.
-    let _ = std::io::Write::write_fmt(&mut named, format_args!("{{\"member\":\"{member}\","));
-    named.extend_from_slice(rest);
+    let _ = write!(named, "{{\"member\":\"{member}\",");
+    if !rest.iter().any(|&byte| byte == 0x7f || byte == 0xc2) {
+        named.extend_from_slice(rest);
+        return named;
+    }
+    for c in String::from_utf8_lossy(rest).chars() {
+        let _ = match c {
+            '\u{7f}'..='\u{9f}' => write!(named, "\\u{:04x}", u32::from(c)),
+            c => write!(named, "{c}"),
+        };
+    }
     named
 }
 
@@ -190,5 +228,7 @@ mod tests {
     fn json_names_the_member_first() {
         let named = name_member(b"{\"level\":\"INFO\"}\n", "worker/1#2");
         assert_eq!(named, b"{\"member\":\"worker/1#2\",\"level\":\"INFO\"}\n");
+        let named = name_member("{\"m\":\"ü\u{9b}31m\u{7f}\"}\n".as_bytes(), "a/0#1");
+        assert_eq!(String::from_utf8_lossy(&named), "{\"member\":\"a/0#1\",\"m\":\"ü\\u009b31m\\u007f\"}\n");
     }
 }

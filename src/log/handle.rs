@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::archive::Archive;
-use super::courier::{Batch, REOPEN, Scribe, WRITE, Way, author, carry};
+use super::courier::{Batch, Complaint, REOPEN, Scribe, WRITE, Way, carry};
 use super::format::{Clock, dropped};
 use super::layer::layer;
 use super::outbox::Outbox;
@@ -32,21 +31,22 @@ pub(super) fn local(cx: &Context) -> Option<Local> {
 /// Gives a member what the plan says of logs, before its function runs. The agent opens the files.
 ///
 /// # Errors
-/// They cannot be opened.
-pub(crate) fn install(cx: &Context, rules: &Arc<Rules>) -> Result<(), String> {
+/// They cannot be opened, and the cluster has not begun. Later, nobody ends for that: the lines wait.
+pub(crate) async fn install(cx: &Context, rules: &Arc<Rules>) -> Result<(), String> {
     let member = cx.member();
     let messenger = cx.messenger();
     let way = match cx.role() == Role::AGENT {
         false => Way::Link(messenger),
         true => {
-            // The first agent comes with the cluster.
-            let anew = cx.incarnation() == Incarnation::FIRST;
-            let archive = Archive::open(rules.clone(), anew, cx.calendar()).map_err(|error| error.to_string())?;
-            let scribe = Scribe::new(archive, member.spawner.clone());
-            serve(&messenger, &scribe);
+            let scribe = Scribe::new(rules.clone(), member.spawner.clone());
             let ended = scribe.clone();
             member.spawner.adopt(move || ended.close());
-            Way::Here(cx.id(), scribe)
+            if cx.incarnation() == Incarnation::FIRST {
+                scribe.open().await?;
+            }
+            let complaint = Complaint::default();
+            serve(&messenger, &scribe, &complaint);
+            Way::Here(cx.id(), scribe, complaint)
         }
     };
     let spawner = member.spawner.clone();
@@ -57,15 +57,19 @@ pub(crate) fn install(cx: &Context, rules: &Arc<Rules>) -> Result<(), String> {
     let local = Local { rules: rules.clone(), outbox: outbox.clone(), clock };
     member.keep.visit(|kept: &mut Option<Local>| *kept = Some(local));
     // Its end is the end of all that the member has.
-    member.spawner.spawn(carry(outbox, way, std::future::pending()));
+    member.spawner.spawn(carry(outbox, member.spawner.random(), way, std::future::pending()));
     Ok(())
 }
 
-fn serve(messenger: &Messenger, scribe: &Scribe) {
-    let writer = scribe.clone();
+fn serve(messenger: &Messenger, scribe: &Scribe, complaint: &Complaint) {
+    let (writer, complaint) = (scribe.clone(), complaint.clone());
     let write = move |request: Request<Batch>| {
-        let writer = writer.clone();
-        async move { writer.write(author(request.from), request.body).await }
+        let (writer, complaint) = (writer.clone(), complaint.clone());
+        async move {
+            let written = writer.write(request.body.author(request.from), request.body).await;
+            complaint.hear(&written);
+            written
+        }
     };
     let reopener = scribe.clone();
     let reopen = move |_: Request<()>| {

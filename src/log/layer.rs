@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::format::{Line, name_member, plain};
+use super::format::{Clock, Entry, Line, Whole, name_member, plain};
 use super::handle::{Local, local};
 use super::outbox::Outbox;
 use super::settings::Rules;
 use crate::context::Context;
 use crate::member::EXCEPTION_TARGET;
+use crate::text::cut;
 
 /// A layer for a `tracing` subscriber of this member: what is logged goes to the agent, which writes it to the files that the
 /// plan's [`Logs`](super::Logs) say, from their [level](super::Logs::level) on. Without those it goes to this process's stderr.
@@ -28,11 +30,14 @@ where
     };
     let member = cx.id().to_string();
     let (level, json) = (rules.level, rules.json);
-    let desk = Desk { file: rules.of_role(cx.role()), rules, outbox, member: member.clone() };
+    let desk = Desk { file: rules.of_role(cx.role()), rules, outbox, clock: clock.clone(), member: member.clone() };
     let layer = fmt::layer().with_ansi(false).with_writer(desk);
     match json {
-        true => layer.json().with_current_span(false).with_timer(clock).with_filter(level).boxed(),
-        false => layer.event_format(Line { clock, member }).with_filter(level).boxed(),
+        true => {
+            let object = fmt::format().json().with_current_span(false).with_timer(clock);
+            layer.fmt_fields(JsonFields::new()).event_format(Whole(object)).with_filter(level).boxed()
+        }
+        false => layer.event_format(Whole(Line { clock, member })).with_filter(level).boxed(),
     }
 }
 
@@ -40,6 +45,7 @@ where
 struct Desk {
     rules: Arc<Rules>,
     outbox: Arc<Outbox>,
+    clock: Clock,
     member: String,
     /// That of the role.
     file: u8,
@@ -49,7 +55,7 @@ struct Desk {
 struct Pen<'a> {
     desk: &'a Desk,
     file: u8,
-    is_error: bool,
+    level: Level,
     /// The master has it written down, also if this process does not live that long.
     is_told: bool,
 }
@@ -58,13 +64,13 @@ impl<'a> MakeWriter<'a> for Desk {
     type Writer = Pen<'a>;
 
     fn make_writer(&'a self) -> Pen<'a> {
-        Pen { desk: self, file: self.file, is_error: false, is_told: false }
+        Pen { desk: self, file: self.file, level: Level::INFO, is_told: false }
     }
 
     fn make_writer_for(&'a self, about: &Metadata<'_>) -> Pen<'a> {
         let file = self.rules.of_target(about.target()).unwrap_or(self.file);
         let is_told = about.target() == EXCEPTION_TARGET;
-        Pen { desk: self, file, is_error: *about.level() == Level::ERROR, is_told }
+        Pen { desk: self, file, level: *about.level(), is_told }
     }
 }
 
@@ -74,11 +80,18 @@ impl io::Write for Pen<'_> {
         if self.is_told {
             return Ok(line.len());
         }
-        let Desk { rules, outbox, member, .. } = self.desk;
+        let Desk { rules, outbox, clock, member, .. } = self.desk;
         let files = [self.file, rules.errors()];
-        let files = &files[..1 + usize::from(self.is_error)];
+        let files = &files[..1 + usize::from(self.level == Level::ERROR)];
         match rules.json {
-            // All that could be an end of a line is escaped already. One that is too long is none when it is cut.
+            true if line.len() > rules.line() => {
+                // Cut, it would be no object.
+                let text = String::from_utf8_lossy(line);
+                let message = format!("a line of {} bytes begins with {}", line.len(), cut(&text, rules.line() / 8));
+                let (level, target) = (self.level.as_str(), "hatchery::log");
+                let entry = Entry { level, member, target, message: &message, backtrace: "" };
+                outbox.put(files, &entry.line(clock, true));
+            }
             true => outbox.put(files, &name_member(line, member)),
             false => outbox.put(files, &plain(line, rules.line())),
         }

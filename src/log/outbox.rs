@@ -7,6 +7,9 @@ use tokio::sync::Notify;
 
 use crate::member::{Answering, Busy};
 
+/// The most files that a batch is for. What is about to be written to them is one record.
+const FILES: usize = 12;
+
 /// From any thread; nobody waits here but whoever carries it away.
 pub(super) struct Outbox {
     state: Mutex<State>,
@@ -72,11 +75,19 @@ impl Outbox {
     pub(super) fn put(&self, files: &[u8], line: &[u8]) {
         let mut state = self.state();
         let cost = files.len() * line.len();
-        if state.closed || cost > self.batch || state.bytes + cost > self.limit {
-            state.dropped += 1;
+        let was_empty = state.chunks.is_empty();
+        if state.closed {
             return;
         }
-        let was_empty = state.chunks.is_empty();
+        if cost > self.batch || state.bytes + cost > self.limit {
+            state.dropped += 1;
+            if was_empty {
+                // Nothing that follows may ever tell of it.
+                drop(state);
+                self.bell.notify_one();
+            }
+            return;
+        }
         if state.dropped > 0 {
             let (file, notice) = (self.notice.0, self.notice.1(state.dropped));
             // It needs room, too: else with the next.
@@ -101,7 +112,9 @@ impl Outbox {
         let cost = files.len() * line.len();
         state.bytes += cost;
         match state.chunks.back_mut() {
-            Some(chunk) if chunk.bytes + cost <= self.batch => files.iter().for_each(|&file| chunk.add(file, line)),
+            Some(chunk) if chunk.bytes + cost <= self.batch && chunk.parts.len() + files.len() <= FILES => {
+                files.iter().for_each(|&file| chunk.add(file, line))
+            }
             _ => {
                 let mut chunk = Chunk::default();
                 files.iter().for_each(|&file| chunk.add(file, line));

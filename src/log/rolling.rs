@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::ToSpan;
@@ -58,10 +58,9 @@ impl Rolling {
         let day = self.open.as_ref().map_or(today, |open| open.day);
         let is_over = self.rotation.daily && day < today;
         let is_long = self.rotation.size.is_some_and(|limit| size + length > limit);
-        if size > 0 && (is_over || is_long) {
+        // Where it cannot be renamed, it is written to all the same.
+        if size > 0 && (is_over || is_long) && self.put_aside(day).is_ok() {
             self.open = None;
-            self.put_aside(day)?;
-            self.delete_old(today);
             (size, inode) = self.opened(today, &day_of)?;
         }
         if let Some(open) = &mut self.open {
@@ -76,7 +75,7 @@ impl Rolling {
             Some(open) => open,
             None => {
                 let path = self.path();
-                let open = || OpenOptions::new().create(true).append(true).open(&path);
+                let open = || OpenOptions::new().create(true).append(true).mode(0o640).open(&path);
                 let file = match open() {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
                         fs::create_dir_all(&self.dir)?;
@@ -97,19 +96,24 @@ impl Rolling {
     /// Renames it after its day, with a number where the day has one already.
     fn put_aside(&self, day: Date) -> io::Result<()> {
         let first = format!("{}.{day}", self.name);
-        let taken = |name: &str| self.dir.join(name).symlink_metadata().is_ok();
         let mut name = first.clone();
-        let mut nth = 0;
-        while taken(&name) {
-            nth += 1;
-            name = format!("{first}.{nth}");
+        // Whatever became of those before: a number that was given is not given again while a later one is there.
+        let numbers = fs::read_dir(&self.dir)?.flatten().filter_map(|entry| {
+            let file = entry.file_name();
+            let rest = file.to_str()?.strip_prefix(&first)?;
+            let digits = rest.strip_prefix('.').map_or("", |rest| rest.split('.').next().unwrap_or_default());
+            Some(digits.parse::<u32>().unwrap_or(0))
+        });
+        if let Some(last) = numbers.max() {
+            name = format!("{first}.{}", last.saturating_add(1));
         }
         fs::rename(self.path(), self.dir.join(name))
     }
 
     /// Deletes what is too old. What cannot be deleted stays.
     pub(super) fn delete_old(&self, today: Date) {
-        if self.keep_days == 0 {
+        // Who else renames them, keeps them.
+        if self.keep_days == 0 || self.rotation == Rotation::never() {
             return;
         }
         let Ok(oldest) = today.checked_sub(i64::from(self.keep_days).days()) else { return };
@@ -132,59 +136,61 @@ impl Rolling {
     }
 
     /// Takes back what was written from there on.
-    pub(super) fn cut(&mut self, offset: u64) {
-        // An error here comes again with the next batch, which begins wherever this one has ended.
-        let cut = self.open.as_ref().map(|open| open.file.set_len(offset));
-        debug_assert!(cut.is_some(), "what is cut was written to");
+    pub(super) fn cut(&mut self, offset: u64) -> io::Result<()> {
+        match &self.open {
+            Some(open) if open.file.metadata()?.is_file() => open.file.set_len(offset),
+            // Nothing that keeps what it is given: a pipe, a device.
+            Some(_) | None => Ok(()),
+        }
     }
 
-    /// Opens it by its name again when there is something to write.
-    pub(super) fn reopen(&mut self) {
+    /// Opens it by its name now, to see whether that can be.
+    pub(super) fn try_open(&mut self, today: Date) -> io::Result<()> {
         self.open = None;
+        self.opened(today, |_| today).map(drop)
     }
+}
 
-    /// Whether what a predecessor was about to write is in the file, whole. What is there in part is taken back.
-    pub(super) fn settle(&self, place: &Place) -> io::Result<bool> {
-        let Some(path) = self.find(place.inode)? else {
-            // Deleted, or moved elsewhere: nothing of it will come back.
-            return Ok(true);
-        };
-        let file = OpenOptions::new().write(true).open(path)?;
-        let size = file.metadata()?.len();
-        if size >= place.offset + place.length {
-            return Ok(true);
-        }
-        if size > place.offset {
-            file.set_len(place.offset)?;
-        }
-        Ok(false)
+/// How far a predecessor has come with what it was about to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// All of it is there, or was: somebody else has made the file shorter since.
+    Done,
+    /// Nothing or a part of it. Whoever has sent it sends it again.
+    Begun,
+}
+
+/// How far it has come there.
+pub(super) fn progress(dir: &Path, place: &Place) -> io::Result<Progress> {
+    let Some(path) = find(dir, place.inode)? else { return Ok(Progress::Begun) };
+    let size = path.metadata()?.len();
+    let is_part = (place.offset..place.offset + place.length).contains(&size);
+    Ok(if is_part { Progress::Begun } else { Progress::Done })
+}
+
+/// Takes back what it has written from there on.
+pub(super) fn take_back(dir: &Path, place: &Place) -> io::Result<()> {
+    let Some(path) = find(dir, place.inode)? else { return Ok(()) };
+    let file = OpenOptions::new().write(true).open(path)?;
+    if file.metadata()?.len() > place.offset {
+        file.set_len(place.offset)?;
     }
+    Ok(())
+}
 
-    /// Takes back what a predecessor has written from there on, where it has not finished the rest.
-    pub(super) fn take_back(&self, place: &Place) -> io::Result<()> {
-        let Some(path) = self.find(place.inode)? else { return Ok(()) };
-        let file = OpenOptions::new().write(true).open(path)?;
-        if file.metadata()?.len() > place.offset {
-            file.set_len(place.offset)?;
-        }
-        Ok(())
-    }
-
-    /// What that file is called by now.
-    fn find(&self, inode: u64) -> io::Result<Option<PathBuf>> {
-        let is_it = |path: &Path| path.symlink_metadata().is_ok_and(|about| about.ino() == inode);
-        let path = self.path();
-        if is_it(&path) {
+/// What the file of that number is called by now, if it is a log.
+fn find(dir: &Path, inode: u64) -> io::Result<Option<PathBuf>> {
+    let device = dir.metadata()?.dev();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let is_log = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.contains(".log"));
+        // Through links: it was opened so.
+        let is_it = |about: fs::Metadata| about.is_file() && about.ino() == inode && about.dev() == device;
+        if is_log && path.metadata().is_ok_and(is_it) {
             return Ok(Some(path));
         }
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if is_it(&path) {
-                return Ok(Some(path));
-            }
-        }
-        Ok(None)
     }
+    Ok(None)
 }
 
 /// The day in `2026-11-28` or `2026-11-28.3`.
@@ -248,6 +254,7 @@ mod tests {
         fs::write(dir.path().join("worker.log.2026-10-01x"), "not ours").expect("there is room");
         fs::write(dir.path().join("worker.log.2026-11-01.12"), "put aside twelve times").expect("there is room");
         write(&mut log, date(2026, 11, 6), "f\n");
+        log.delete_old(date(2026, 11, 6));
         let kept = ["worker.log", "worker.log.2026-10-01x", "worker.log.2026-11-05"];
         let there: Vec<_> = files(dir.path()).into_iter().map(|(name, _)| name).collect();
         assert_eq!(there, kept, "what is older than three days is gone, and what is nobody's is not");
@@ -275,7 +282,7 @@ mod tests {
         write(&mut log, day, "a\n");
         fs::rename(dir.path().join("worker.log"), dir.path().join("old")).expect("it is there");
         write(&mut log, day, "b\n");
-        log.reopen();
+        log.try_open(day).expect("it can be made");
         write(&mut log, day, "c\n");
         expect(dir.path(), &[("old", "a\nb\n"), ("worker.log", "c\n")]);
         fs::remove_file(dir.path().join("worker.log")).expect("it is there");
@@ -292,16 +299,30 @@ mod tests {
         let day = date(2026, 11, 2);
         write(&mut log, day, "whole\n");
         let place = log.place(8, day, |_| day).expect("there is room");
-        assert!(!log.settle(&place).expect("it is there"), "nothing of it was written");
+        let progress = || progress(dir.path(), &place).expect("it is there");
+        assert_eq!(progress(), Progress::Begun, "nothing of it was written");
         log.write(b"half").expect("there is room");
         fs::rename(dir.path().join("worker.log"), dir.path().join("worker.log.2026-11-02")).expect("it is there");
-        assert!(!log.settle(&place).expect("it is there"));
+        assert_eq!(progress(), Progress::Begun);
+        take_back(dir.path(), &place).expect("it is there");
         expect(dir.path(), &[("worker.log.2026-11-02", "whole\n")]);
-        log.write(b"all of it").expect("there is room");
-        assert!(log.settle(&place).expect("it is there"));
-        log.take_back(&place).expect("it is there");
-        expect(dir.path(), &[("worker.log.2026-11-02", "whole\n")]);
+        log.write(b"whole..\n").expect("there is room");
+        assert_eq!(progress(), Progress::Done);
+        fs::write(dir.path().join("worker.log.2026-11-02"), "").expect("it is there");
+        assert_eq!(progress(), Progress::Done, "somebody has emptied it");
         fs::remove_file(dir.path().join("worker.log.2026-11-02")).expect("it is there");
-        assert!(log.settle(&place).expect("it is there"), "nobody has it any more");
+        assert_eq!(progress(), Progress::Begun, "nobody has it: rather in another file than nowhere");
+    }
+
+    #[test]
+    fn a_number_is_not_given_again_because_somebody_has_compressed_what_had_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut log = rolling(dir.path(), Rotation::size(4));
+        for name in ["worker.log.2026-11-02.gz", "worker.log.2026-11-02.7.gz"] {
+            fs::write(dir.path().join(name), "").expect("there is room");
+        }
+        write(&mut log, date(2026, 11, 2), "one\n");
+        write(&mut log, date(2026, 11, 2), "two\n");
+        assert!(dir.path().join("worker.log.2026-11-02.8").exists());
     }
 }

@@ -41,6 +41,7 @@ pub struct Logs {
     keep_days: u16,
     buffer: usize,
     zone: Option<String>,
+    backtraces: bool,
 }
 
 /// When a file is put aside and another is begun.
@@ -86,6 +87,7 @@ impl Logs {
             keep_days: 31,
             buffer: 8 << 20,
             zone: None,
+            backtraces: true,
         }
     }
 
@@ -134,6 +136,13 @@ impl Logs {
         self
     }
 
+    /// Has no backtraces made of exceptions. They cost the member that has one the time to look up names: milliseconds, and with the
+    /// debug information of a large program up to a second, in which its thread does nothing else.
+    pub fn without_backtraces(mut self) -> Logs {
+        self.backtraces = false;
+        self
+    }
+
     pub(crate) fn check(self, roles: &[Role], payload_limit: usize) -> Result<Rules, LogsError> {
         if self.dir.as_os_str().is_empty() {
             return Err(LogsError::wrong("the directory", "it has no name"));
@@ -158,6 +167,14 @@ impl Logs {
                 TimeZone::get(name).map_err(unknown)?
             }
         };
+        if roles.iter().any(|role| role.name() == ERRORS) {
+            return Err(LogsError::wrong(
+                "the files",
+                format!("a role is called {ERRORS:?}, as the file of all errors is"),
+            ));
+        }
+        let dir =
+            std::path::absolute(&self.dir).map_err(|error| LogsError::wrong("the directory", error.to_string()))?;
         let mut files: Vec<String> = roles.iter().map(|role| role.name().to_owned()).collect();
         files.push(ERRORS.to_owned());
         let mut kinds = Vec::new();
@@ -179,7 +196,7 @@ impl Logs {
         }
         let batch = BATCH.min(payload_limit - HEAD);
         Ok(Rules {
-            dir: self.dir,
+            dir,
             json: self.json,
             level: self.level,
             roles: roles.to_vec(),
@@ -190,6 +207,7 @@ impl Logs {
             buffer: self.buffer,
             batch,
             stamp: Arc::new(Stamp::new(zone)),
+            backtraces: self.backtraces,
         })
     }
 }
@@ -225,6 +243,8 @@ pub(crate) struct Rules {
     /// The longest batch.
     pub(super) batch: usize,
     pub(super) stamp: Arc<Stamp>,
+    /// Of exceptions.
+    pub(crate) backtraces: bool,
 }
 
 impl Rules {

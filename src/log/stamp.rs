@@ -29,6 +29,18 @@ struct Second {
     offset: String,
 }
 
+impl Second {
+    fn write(&self, millis: u32, out: &mut impl fmt::Write) -> fmt::Result {
+        let digit = |n: u32| char::from(b'0' + (n % 10) as u8);
+        out.write_str(&self.text)?;
+        out.write_char('.')?;
+        out.write_char(digit(millis / 100))?;
+        out.write_char(digit(millis / 10))?;
+        out.write_char(digit(millis))?;
+        out.write_str(&self.offset)
+    }
+}
+
 impl Stamp {
     pub(super) fn new(zone: TimeZone) -> Stamp {
         Stamp { zone }
@@ -37,19 +49,18 @@ impl Stamp {
     /// Writes a moment as RFC 3339 has it, to the millisecond.
     pub(super) fn write(&self, at: SystemTime, out: &mut impl fmt::Write) -> fmt::Result {
         let (second, millis) = split(at);
-        SECOND.with_borrow_mut(|last| {
-            let second = match last {
+        let mut wrote = None;
+        // A thread that is ending may have none any more.
+        let _ = SECOND.try_with(|last| {
+            let mut last = last.try_borrow_mut().ok()?;
+            let known = match &mut *last {
                 Some(known) if known.at == second && known.zone == self.zone => known,
-                _ => last.insert(self.second(second)),
+                other => other.insert(self.second(second)),
             };
-            let digit = |n: u32| char::from(b'0' + (n % 10) as u8);
-            out.write_str(&second.text)?;
-            out.write_char('.')?;
-            out.write_char(digit(millis / 100))?;
-            out.write_char(digit(millis / 10))?;
-            out.write_char(digit(millis))?;
-            out.write_str(&second.offset)
-        })
+            wrote = Some(known.write(millis, out));
+            Some(())
+        });
+        wrote.unwrap_or_else(|| self.second(second).write(millis, out))
     }
 
     fn second(&self, at: i64) -> Second {

@@ -64,7 +64,7 @@ pub(crate) trait Stage: Send + Sync + fmt::Debug {
     fn calendar_sets(&self) -> Reader<SystemTime>;
 
     /// A number by chance.
-    #[cfg(feature = "schedule")]
+    #[cfg(any(feature = "log", feature = "schedule"))]
     fn random(&self) -> u64;
 }
 
@@ -268,7 +268,7 @@ impl Border {
         self.0.stage.calendar_sets()
     }
 
-    #[cfg(feature = "schedule")]
+    #[cfg(any(feature = "log", feature = "schedule"))]
     pub(crate) fn random(&self) -> u64 {
         self.0.stage.random()
     }

@@ -207,9 +207,13 @@ impl<V: Vessel> Course<V> {
                 if report.what == What::Panic {
                     self.pending.survived = Some(tokio::time::Instant::from(clock::now() + SURVIVED));
                 }
-                if !report.leaving && member.line.control_backlog() > REPORTS {
+                let waiting = member.line.control_backlog();
+                if !report.leaving && waiting > REPORTS {
                     member.leave_unreported();
                 } else {
+                    // So many at once have one cause, as a rule: rather all of their texts than the backtraces of a few.
+                    let backtrace = if waiting > REPORTS / 4 { String::new() } else { report.backtrace };
+                    let report = Report { backtrace, ..report };
                     tracing::error!(target: EXCEPTION_TARGET, parent: &member.span, exception = report.text, "exception");
                     member.line.control(|out| report.put(out));
                 }

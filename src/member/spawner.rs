@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::border::Border;
 use super::lookout::Lookout;
 use crate::process::clock;
-#[cfg(feature = "schedule")]
+#[cfg(any(feature = "log", feature = "schedule"))]
 use crate::process::random;
 
 /// How late it is noticed that the calendar was set. The kernel would tell at once, by a timer of its own that every
@@ -112,10 +112,10 @@ impl Spawner {
     }
 
     /// A number by chance.
-    #[cfg(feature = "schedule")]
+    #[cfg(any(feature = "log", feature = "schedule"))]
     pub(crate) fn random(&self) -> u64 {
         match self {
-            // A kernel without chance makes all of them late by the same time, and does no other harm.
+            // A kernel without chance makes all schedules late by the same time, and does no other harm.
             Spawner::Runtime(_) | Spawner::Lookout(_) => random().unwrap_or_default(),
             #[cfg(feature = "simulation")]
             Spawner::Border(border) => border.random(),

@@ -17,10 +17,16 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
 
 /// Has a file be so long, and room on the disk for all of it, where the file system can promise that. What is new is zeroes.
 pub(crate) fn reserve(file: &File, length: u64) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), 0, length) {
-        Ok(()) => Ok(()),
-        Err(Errno::OPNOTSUPP) if file.metadata()?.len() >= length => Ok(()),
-        Err(Errno::OPNOTSUPP) => file.set_len(length),
-        Err(error) => Err(error.into()),
+    loop {
+        return match fallocate(file, FallocateFlags::empty(), 0, length) {
+            Ok(()) => Ok(()),
+            Err(Errno::INTR) => continue,
+            // Not everywhere: then it is only made so long.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) if file.metadata()?.len() >= length => {
+                Ok(())
+            }
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => file.set_len(length),
+            Err(error) => Err(error.into()),
+        };
     }
 }

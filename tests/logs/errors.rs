@@ -63,8 +63,13 @@ fn ends() {
     family.until_logged("error.log", "ERROR worker/1#1 hatchery::exception: killed by signal 9");
     family.kill_agent();
     family.until_logged("error.log", "ERROR agent/0#1 hatchery::exception: killed by signal 9");
+    // A program that exits by itself, a moment after a panic that nobody was told of.
+    family.order("worker/0", "exit");
+    family.until_logged("error.log", "ERROR worker/0#1 hatchery::exception: exited with code 3");
     assert!(family.stop().success());
-    assert_eq!(read(dir.path(), "error.log").lines().count(), 2, "clean ends are none");
+    let log = read(dir.path(), "error.log");
+    assert_eq!(log.matches("the last words").count(), 1, "{log}");
+    assert_eq!(log.lines().filter(|line| !line.starts_with("    ")).count(), 4, "clean ends are none: {log}");
 }
 
 fn errors() {
@@ -73,6 +78,8 @@ fn errors() {
     family.hear_of("ready");
     family.order("worker/1", "fail");
     family.order("worker/1", "forge");
+    family.order("worker/1", "fail to format");
+    family.order("worker/1", "log at length");
     family.order("worker/1", "span");
     family.until_logged("worker.log", "within");
     assert!(family.stop().success());
@@ -85,6 +92,9 @@ fn errors() {
         "{log}"
     );
     assert!(log.contains("  INFO worker/1#1 logs::scenarios request{id=9}: within\n"), "{log}");
+    assert!(!log.contains("begun and"), "what cannot be said leaves nothing behind");
+    let long = log.lines().find(|line| line.contains("long long")).expect("it is there");
+    assert!(long.len() < 40_000 && long.ends_with(" bytes more"), "{}", long.len());
 }
 
 fn early() {

@@ -153,6 +153,21 @@ pub fn read(dir: &Path, name: &str) -> String {
     fs::read_to_string(dir.join(name)).unwrap_or_default()
 }
 
+/// The files that were put aside, the oldest first, and the one that is written to.
+pub fn all_of(dir: &Path, name: &str) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("it is there").flatten();
+    let mut aside: Vec<(u32, String)> = entries
+        .filter_map(|entry| {
+            let file = entry.file_name().into_string().expect("plain");
+            let day = file.strip_prefix(name)?.strip_prefix('.')?;
+            let nth = day.split_once('.').map_or(0, |(_, nth)| nth.parse().expect("a number"));
+            Some((nth, file))
+        })
+        .collect();
+    aside.sort();
+    aside.into_iter().map(|(_, file)| file).chain([name.to_owned()]).collect()
+}
+
 /// Waits until `look` finds what it looks for.
 #[track_caller]
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -182,7 +197,7 @@ pub fn counted(text: &str) -> Counted {
         let [time, level, member, target, rest @ ..] = &words[..] else { panic!("no line of ours: {line:?}") };
         assert!(time.len() == 24 && time.ends_with('Z'), "{line:?}");
         match (*level, *target, rest) {
-            ("INFO", "logs::scenarios:", ["counted", number, "of", of]) => {
+            ("INFO" | "ERROR", "logs::scenarios:", ["counted", number, "of", of]) => {
                 let number = number.strip_prefix("n=").and_then(|number| number.parse::<u64>().ok());
                 assert!(of.ends_with('!'), "{line:?}");
                 numbers.entry((*member).to_owned()).or_default().push(number.expect("a number"));

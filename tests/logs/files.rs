@@ -1,12 +1,11 @@
 //! The files: their names, their forms, and what becomes of them while somebody writes.
 
 use std::fs;
-use std::path::Path;
 
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
-use crate::family::{counted, family, read, until};
+use crate::family::{all_of, counted, family, read, until};
 use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
@@ -36,21 +35,6 @@ fn renamed() {
     assert_eq!(counted(&whole).check("worker/0#1", LINES), 0);
 }
 
-/// The files that were put aside, the oldest first, and the one that is written to.
-fn all_of(dir: &Path, name: &str) -> Vec<String> {
-    let entries = fs::read_dir(dir).expect("it is there").flatten();
-    let mut aside: Vec<(u32, String)> = entries
-        .filter_map(|entry| {
-            let file = entry.file_name().into_string().expect("plain");
-            let day = file.strip_prefix(name)?.strip_prefix('.')?;
-            let nth = day.split_once('.').map_or(0, |(_, nth)| nth.parse().expect("a number"));
-            Some((nth, file))
-        })
-        .collect();
-    aside.sort();
-    aside.into_iter().map(|(_, file)| file).chain([name.to_owned()]).collect()
-}
-
 fn rolled() {
     const LINES: u64 = 2000;
     let dir = tempfile::tempdir().expect("a directory");
@@ -75,7 +59,7 @@ fn json() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut family = family("count in json", dir.path(), &["0"]);
     family.hear_of("ready");
-    for what in ["access", "forge", "span", "fail", "throw"] {
+    for what in ["access", "forge", "log at length", "span", "fail", "throw"] {
         family.order("worker/0", what);
     }
     family.until_logged("error.log", "thrown here");
@@ -92,8 +76,11 @@ fn json() {
     let row = |level: &str, message: &str| ("worker/0#1".to_owned(), level.to_owned(), message.to_owned());
     assert_eq!(said("access.log"), [row("INFO", "answered")]);
     let forged = "first\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J";
-    assert_eq!(said("worker.log")[..3], [row("WARN", forged), row("INFO", "within"), row("ERROR", "failed")]);
-    let spans = lines("worker.log")[1]["spans"].as_array().expect("a list").clone();
+    let long = said("worker.log").remove(1);
+    assert!(long.2.starts_with("a line of ") && long.2.contains("long long"), "{long:?}");
+    assert_eq!(said("worker.log")[0], row("WARN", forged));
+    assert_eq!(said("worker.log")[2..4], [row("INFO", "within"), row("ERROR", "failed")]);
+    let spans = lines("worker.log")[2]["spans"].as_array().expect("a list").clone();
     assert_eq!(spans.last().map(|span| (&span["name"], &span["id"])), Some((&"request".into(), &9.into())));
     let exception = lines("error.log").pop().expect("there is one");
     assert_eq!(exception["target"], "hatchery::exception");

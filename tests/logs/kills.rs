@@ -1,11 +1,13 @@
 //! The one who writes is killed, stops, or is replaced, and what the others log is in the files all the same.
 
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
-use crate::family::{counted, family, read};
+use crate::family::{all_of, counted, family, read, until};
 use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
@@ -16,32 +18,45 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-const KILLS: usize = 100;
+const KILLS: u32 = 100;
+
+/// How much is in all files of that name.
+fn size(dir: &Path, name: &str) -> u64 {
+    all_of(dir, name).iter().filter_map(|file| fs::metadata(dir.join(file)).ok()).map(|about| about.len()).sum()
+}
 
 fn killed() {
-    const LINES: &str = "20000";
+    const LINES: u64 = 25_000;
     let dir = tempfile::tempdir().expect("a directory");
     let dir = dir.path().join("log");
-    let mut family = family("count", &dir, &[LINES, "300"]);
+    // A tenth of it is errors, which are in two files, and files are put aside again and again.
+    let mut family = family("count hard", &dir, &[&LINES.to_string(), "200"]);
     family.hear_of("ready");
-    for _ in 0..KILLS {
-        // In the middle of whatever it does: coming back from the kill before, or writing.
+    let seed = family.master();
+    println!("seed {seed}");
+    for kill in 0..KILLS {
+        // In the middle of writing, not of coming back; at any moment of that.
+        let before = size(&dir, "worker.log");
+        until("something written", || (size(&dir, "worker.log") > before).then_some(()));
+        let moment = (seed.wrapping_mul(2_654_435_761) ^ kill.wrapping_mul(40_503)) % 5_000;
+        std::thread::sleep(Duration::from_micros(moment.into()));
         family.kill_agent();
     }
-    let lines = LINES.parse().expect("a number");
+    let whole = |name: &str| all_of(&dir, name).iter().map(|file| read(&dir, file)).collect::<String>();
     for worker in ["worker/0#1", "worker/1#1"] {
-        let last = format!("{worker} logs::scenarios: counted n={lines} ");
-        family.until_logged("worker.log", &last);
+        let last = format!("{worker} logs::scenarios: counted n={LINES} ");
+        until(&last, || whole("worker.log").contains(&last).then_some(()));
     }
     assert!(family.stop().success());
-    let counted = counted(&read(&dir, "worker.log"));
-    let dropped: u64 = ["worker/0#1", "worker/1#1"].map(|worker| counted.check(worker, lines)).iter().sum();
-    assert_eq!(dropped, 0, "there was room for all");
-    let ends = read(&dir, "error.log")
-        .lines()
-        .filter(|line| line.contains("agent/0#") && line.ends_with("killed by signal 9"))
-        .count();
-    assert_eq!(ends, KILLS, "each of its ends is in the error log");
+    let (all, errors) = (counted(&whole("worker.log")), counted(&whole("error.log")));
+    for worker in ["worker/0#1", "worker/1#1"] {
+        assert_eq!(all.check(worker, LINES), 0, "there was room for all");
+        assert_eq!(errors.check(worker, LINES / 10), 0);
+    }
+    let ended =
+        whole("error.log").lines().filter(|line| line.ends_with("hatchery::exception: killed by signal 9")).count();
+    assert_eq!(ended as u32, KILLS, "each of its ends is in the error log, once");
+    assert!(all_of(&dir, "worker.log").len() > 5, "files were put aside");
 }
 
 fn stands_still() {

@@ -22,9 +22,13 @@ pub fn plan(scenario: &str, dir: &Path, rest: &[String]) -> Hatchery {
     let plan = Hatchery::new().listen(port).agent(agent).tune("agent", |agent| {
         agent.restart_delay(Duration::from_millis(1)).restart_limit(None);
     });
-    let workers = move |cx: Context| worker(cx, lines, pause);
+    let workers = move |cx: Context| worker(cx, lines, pause, 0);
     match scenario {
         "count" => plan.workers(2, workers).logs(logs),
+        "count hard" => {
+            let worker = move |cx: Context| worker(cx, lines, pause, 10);
+            plan.workers(2, worker).logs(logs.rotation(Rotation::daily().or_size(400_000)))
+        }
         "count in threads" => plan.workers(2, workers).logs(logs).in_threads(),
         "count in little room" => {
             let go = dir.with_extension("go");
@@ -64,12 +68,12 @@ async fn agent(cx: Context) -> hatchery::Result<()> {
 }
 
 /// Does what is asked for by messages, and counts `lines`, with a pause after each.
-async fn worker(cx: Context, lines: u64, pause: Duration) -> hatchery::Result<()> {
+async fn worker(cx: Context, lines: u64, pause: Duration, errors: u64) -> hatchery::Result<()> {
     begin(&cx)?;
     obey(&cx)?;
     cx.ready();
     cx.cluster_ready().await;
-    count(lines, pause).await;
+    count(lines, pause, errors).await;
     println!("{} has counted", cx.slot());
     cx.stopping().await;
     Ok(())
@@ -83,15 +87,19 @@ async fn waiting(cx: Context, go: PathBuf, lines: u64) -> hatchery::Result<()> {
     while !go.exists() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    count(lines, Duration::ZERO).await;
+    count(lines, Duration::ZERO, 0).await;
     println!("{} has counted", cx.slot());
     cx.stopping().await;
     Ok(())
 }
 
-async fn count(lines: u64, pause: Duration) {
+/// One in so many is an error; with 0, none.
+async fn count(lines: u64, pause: Duration, errors: u64) {
     for n in 1..=lines {
-        tracing::info!("counted n={n} of {lines}!");
+        match errors > 0 && n % errors == 0 {
+            true => tracing::error!("counted n={n} of {lines}!"),
+            false => tracing::info!("counted n={n} of {lines}!"),
+        }
         match pause.is_zero() {
             // Others have their turn.
             true if n % 100 == 0 => tokio::task::yield_now().await,
@@ -108,6 +116,12 @@ fn obey(cx: &Context) -> hatchery::Result<()> {
         let cx = own.clone();
         async move {
             match what.body.as_str() {
+                "fail to format" => drop(hatchery::contain(|| tracing::info!("begun and {}", Unspeakable))),
+                "log at length" => tracing::info!("{}", "long ".repeat(20_000)),
+                "exit" => {
+                    let _ = std::panic::catch_unwind(|| panic!("the last words"));
+                    std::process::exit(3)
+                }
                 "throw" => drop(cx.spawn(async { thrown_here() })),
                 "report" => cx.report_exception("reported here"),
                 "abort" => drop(cx.spawn(async { aborted_here() })),
@@ -152,6 +166,14 @@ fn thrown_here() {
 #[inline(never)]
 extern "C" fn aborted_here() {
     panic!("aborted here")
+}
+
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("not to be said")
+    }
 }
 
 async fn failing(cx: Context) -> hatchery::Result<()> {

@@ -26,12 +26,15 @@ pub(super) fn logs(
     let rules = Arc::new(logs.check(&known, payload_limit).map_err(PlanError::Logs)?);
     for settled in roles {
         let (run, rules) = (settled.run.clone(), rules.clone());
-        let logging: Arc<ContextFn> = Arc::new(move |cx: Context| match log::install(&cx, &rules) {
-            Ok(()) => run(cx),
-            Err(error) => Box::pin(std::future::ready(Err(error))) as RoleFuture,
+        settled.backtraces = rules.backtraces;
+        let logging: Arc<ContextFn> = Arc::new(move |cx: Context| -> RoleFuture {
+            let (run, rules) = (run.clone(), rules.clone());
+            Box::pin(async move {
+                log::install(&cx, &rules).await?;
+                run(cx).await
+            })
         });
         settled.run = logging;
-        settled.backtraces = true;
     }
     Ok(Some(Arc::new(Book(rules))))
 }
