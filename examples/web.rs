@@ -26,6 +26,7 @@
 //! | `/status` | who is there, how they are, and what ended those before |
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +40,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use clap::Parser;
 use hatchery::cli::Command;
+use hatchery::log::Logs;
 use hatchery::supervision::Intensity;
 use hatchery::{
     CallError, Context, Hatchery, Heartbeat, Members, Message, Messenger, Recipient, Request, Role, RoleSettings,
@@ -96,23 +98,36 @@ fn limit(text: &str) -> Result<Limit, String> {
 }
 
 fn main() -> ExitCode {
-    // hatchery tells by `tracing` what happens and what it decides, to whoever listens: RUST_LOG=info shows it.
-    if let Some(level) = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok()) {
+    let web = Web::parse();
+    // hatchery tells by `tracing` what happens and what it decides, to whoever listens: RUST_LOG=info shows it. Members that have
+    // a log directory log there.
+    let elsewhere = hatchery::is_member() && web.log_dir().is_some();
+    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok());
+    if let Some(level) = level.filter(|_| !elsewhere) {
         tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     }
-    run(Web::parse())
+    run(web)
+}
+
+impl Web {
+    fn log_dir(&self) -> Option<&PathBuf> {
+        match &self.command {
+            Some(Command::Start(start)) => start.log_dir.as_ref(),
+            Some(_) | None => None,
+        }
+    }
 }
 
 /// Does what a command says, or serves.
 pub(crate) fn run(Web { options, command }: Web) -> ExitCode {
     match command {
-        None => cluster(options).run(),
-        Some(command) => command.run(|_| cluster(options)),
+        None => cluster(options, None).run(),
+        Some(command) => command.run(|start| cluster(options, start.log_dir.clone())),
     }
 }
 
-/// The plan: one agent, and workers that share a port.
-fn cluster(options: Options) -> Hatchery {
+/// The plan: one agent, and workers that share a port. They log into `log_dir`.
+fn cluster(options: Options, log_dir: Option<PathBuf>) -> Hatchery {
     let Options { listen, workers, restart_limit, heartbeat, orphan_grace } = options;
     let heartbeat = heartbeat.map(Duration::from_millis).map(|time| Heartbeat::every(time).timeout(30 * time));
     let tune = move |role: &mut RoleSettings| {
@@ -121,13 +136,18 @@ fn cluster(options: Options) -> Hatchery {
         }
         role.heartbeat(heartbeat);
     };
-    Hatchery::new()
+    let logged = log_dir.is_some();
+    let plan = Hatchery::new()
         .listen(listen)
         .orphan_grace(Duration::from_millis(orphan_grace))
-        .agent(agent)
-        .workers(workers.unwrap_or_else(hatchery::per_core), worker)
+        .agent(move |cx| agent(cx, logged))
+        .workers(workers.unwrap_or_else(hatchery::per_core), move |cx| worker(cx, logged))
         .tune(Role::AGENT, tune)
-        .tune(Role::WORKER, tune)
+        .tune(Role::WORKER, tune);
+    match log_dir {
+        Some(dir) => plan.logs(Logs::new(dir)),
+        None => plan,
+    }
 }
 
 /// The last texts that a member received.
@@ -161,7 +181,10 @@ fn collect(messenger: &Messenger) -> Inbox {
 }
 
 /// The agent: counts for everybody, and tells the world when the cluster is ready.
-async fn agent(cx: Context) -> hatchery::Result<()> {
+async fn agent(cx: Context, logged: bool) -> hatchery::Result<()> {
+    if logged {
+        hatchery::log::init(&cx)?;
+    }
     let messenger = cx.messenger();
     let hits = Arc::new(AtomicU64::new(0));
     messenger.answer("count", move |_: Request<()>| {
@@ -216,7 +239,10 @@ struct App {
 }
 
 /// A worker: accepts on the port that all workers share.
-async fn worker(cx: Context) -> hatchery::Result<()> {
+async fn worker(cx: Context, logged: bool) -> hatchery::Result<()> {
+    if logged {
+        hatchery::log::init(&cx)?;
+    }
     let messenger = cx.messenger();
     let inbox = collect(&messenger);
     messenger.answer("received?", |_: Request<()>| async { Ok::<_, String>(()) })?;
@@ -256,6 +282,7 @@ async fn hello(State(app): State<App>) -> String {
 
 async fn count(State(app): State<App>) -> Result<Response, Failed> {
     let (count, agent_pid): (u64, u32) = app.messenger.call(Slot::agent(), "count", &()).await?;
+    tracing::info!(count, agent_pid, "counted");
     Ok(Json(json!({ "count": count, "agent_pid": agent_pid })).into_response())
 }
 

@@ -40,4 +40,4 @@ pub use heartbeat::Heartbeat;
 pub(crate) use master::{Master, MasterArguments};
 pub(crate) use messages::MasterMsg;
 pub(crate) use notice::SharedBoard;
-pub(crate) use observe::{Beat, Observe};
+pub(crate) use observe::{Beat, Clerk, Observe};

@@ -62,6 +62,8 @@ pub enum Command {
     Status(Status),
     /// Tell why a slot stands where it does
     Why(Why),
+    /// Have log files opened anew, after somebody has renamed them
+    Reopen(Place),
     /// Print what the log files say
     Logs(Logs),
 }
@@ -213,6 +215,7 @@ impl Command {
             Command::Scale(scale) => operate::scale(&scale).into(),
             Command::Status(status) => status::run(&status).into(),
             Command::Why(why) => operate::why(&why).into(),
+            Command::Reopen(place) => operate::reopen(&place).into(),
             Command::Logs(logs) => logs::run(&logs).into(),
         }
     }

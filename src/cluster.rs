@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use crate::actors::Blueprint;
 use crate::process::signals::ends_are_ignored;
 use crate::process::{
-    Address, BindError, Bound, Capabilities, Lent, Nursery, Orphans, ProcessBackend, adopt_descendants,
+    Address, BindError, Bound, Capabilities, Lent, Nursery, Orphans, ProcessBackend, adopt_descendants, clock,
     have_descriptors, random,
 };
 use crate::supervision::Plan;
@@ -38,7 +38,7 @@ pub use self::events::{ClusterEvent, ClusterEvents};
 pub use self::handle::ClusterHandle;
 #[cfg(feature = "control")]
 pub(crate) use self::handle::WeakHandle;
-pub(crate) use self::launch::{Home, Launch, launch};
+pub(crate) use self::launch::{Home, Launch, Logbook, launch};
 pub use self::slot::SlotHandle;
 pub use self::stage::ClusterStage;
 pub use self::start_error::StartError;
@@ -63,6 +63,8 @@ pub struct Cluster {
     pub(crate) adopt: bool,
     /// What members run that are threads. `None`: they are processes.
     pub(crate) program: Option<Arc<Program>>,
+    /// Where what members cannot write down themselves is written down.
+    pub(crate) logbook: Option<Arc<dyn Logbook>>,
 }
 
 /// Sockets that are lent, by name, and what keeps them.
@@ -181,6 +183,15 @@ impl Cluster {
         let directory = Arc::new(self.blueprint.directory.declared());
         let blueprint = Blueprint { listeners: lent, directory, ..self.blueprint.clone() };
         let seed = random().map_err(StartError::os("failed to draw a seed"))?;
-        Ok(Launch { plan: self.plan.clone(), blueprint, backend, seed, observers: Vec::new(), sockets: kept })
+        Ok(Launch {
+            plan: self.plan.clone(),
+            blueprint,
+            backend,
+            seed,
+            observers: Vec::new(),
+            logbook: self.logbook.clone(),
+            calendar: Arc::new(clock::calendar),
+            sockets: kept,
+        })
     }
 }

@@ -161,6 +161,18 @@ impl Context {
         self.member.spawner.spawn(task.instrument(self.member.span.clone()))
     }
 
+    /// Has everything that this member logs go to this `tracing` subscriber, from here on: in a process of its own, all that the
+    /// process logs; as a thread, all that this thread does; simulated, what its tasks do. To be called in the role function.
+    ///
+    /// # Errors
+    /// [`AlreadySubscribed`].
+    pub fn subscribe(&self, subscriber: impl Into<tracing::Dispatch>) -> Result<(), AlreadySubscribed> {
+        match self.member.spawner.subscribe(subscriber.into()) {
+            true => Ok(()),
+            false => Err(AlreadySubscribed),
+        }
+    }
+
     /// What the calendar shows: that of the machine, or, simulated, that of the simulation.
     pub fn calendar(&self) -> SystemTime {
         self.member.spawner.calendar()
@@ -178,6 +190,11 @@ impl fmt::Debug for Context {
         f.debug_struct("Context").field("id", &self.id()).finish_non_exhaustive()
     }
 }
+
+/// What a member logs goes to a subscriber already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this member has a tracing subscriber already")]
+pub struct AlreadySubscribed;
 
 async fn resolved(mut flag: Reader<bool>) {
     if flag.wait_for(|&set| set).await.is_err() {

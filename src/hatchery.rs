@@ -16,6 +16,8 @@ use crate::context::Context;
 use crate::error::{BoxError, chain};
 use crate::identity::Role;
 use crate::listener::Sharing;
+#[cfg(feature = "log")]
+use crate::log::Logs;
 use crate::member::RoleFuture;
 use crate::process::{self, Address};
 use crate::run::{self, Services};
@@ -29,9 +31,7 @@ pub fn per_core() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-#[cfg(feature = "cli")]
-pub(crate) use self::enter::is_member;
-pub use self::enter::{EnterError, enter};
+pub use self::enter::{EnterError, enter, is_member};
 pub use self::plan_error::PlanError;
 pub use self::role::RoleSettings;
 #[cfg(feature = "simulation")]
@@ -61,6 +61,8 @@ pub struct Hatchery {
     services: Services,
     #[cfg(feature = "schedule")]
     schedules: Vec<(String, Schedule, Arc<Job>)>,
+    #[cfg(feature = "log")]
+    logs: Option<Logs>,
 }
 
 /// A role as it was declared.
@@ -103,6 +105,8 @@ impl Hatchery {
             services: Services::default(),
             #[cfg(feature = "schedule")]
             schedules: Vec::new(),
+            #[cfg(feature = "log")]
+            logs: None,
         }
     }
 
@@ -261,6 +265,15 @@ impl Hatchery {
         E: Into<BoxError>,
     {
         self.schedules.push((name.into(), schedule, job(work)));
+        self
+    }
+
+    /// Has the agent, which the plan must declare, write what members log: those that [initialize](crate::log::init) it. What goes
+    /// wrong in a member that cannot tell is written, too: its exceptions, with backtraces, and how it ended. Said again, the last
+    /// counts.
+    #[cfg(feature = "log")]
+    pub fn logs(mut self, logs: Logs) -> Hatchery {
+        self.logs = Some(logs);
         self
     }
 

@@ -35,6 +35,7 @@
 //! | [`Context`] | what a member's code holds: ready, stopping, listener, messenger, members |
 //! | `Schedule` | what is done at times, by whom (feature `schedule`, on by default) |
 //! | `control` | how an operator's command asks a running cluster (feature `control`) |
+//! | [`log`] | what all log, in files that one writes (feature `log`, on by default) |
 //! | [`shared`] | one connection in the agent, used by all |
 //! | [`Listener`] | accepts on the shared port, and stops at once when it must |
 //! | `axum::serve` | axum on it, with a drain that loses nothing (feature `axum`, on by default) |
@@ -69,12 +70,15 @@ mod error;
 mod hatchery;
 pub mod identity;
 mod listener;
+#[cfg(feature = "log")]
+pub mod log;
 #[cfg(feature = "simulation")]
 mod loopback;
 mod member;
 pub mod messenger;
 pub mod process;
 pub mod remote;
+mod reopen;
 pub mod roster;
 mod run;
 #[cfg(feature = "schedule")]
@@ -91,11 +95,11 @@ pub use actors::Heartbeat;
 pub use cluster::{
     Cluster, ClusterError, ClusterEvent, ClusterEvents, ClusterHandle, ClusterMsg, ClusterStage, SlotHandle, StartError,
 };
-pub use context::{Context, Members};
+pub use context::{AlreadySubscribed, Context, Members};
 #[cfg(feature = "control")]
 pub use control::{Control, ControlClient, ControlError, ControlGuard, ControlReply, ControlRequest};
 pub use error::{BoxError, Result};
-pub use hatchery::{EnterError, Hatchery, PlanError, RoleSettings, enter, per_core};
+pub use hatchery::{EnterError, Hatchery, PlanError, RoleSettings, enter, is_member, per_core};
 pub use identity::{Incarnation, MemberId, Role, Slot};
 pub use listener::{Listener, ListenerError, LocalAddr, PeerAddr, Sharing, Stream, TokioListener};
 pub use messenger::{
@@ -103,6 +107,7 @@ pub use messenger::{
 };
 pub use process::{Address, Contained, contain, contain_future};
 pub use remote::{Protocol, ProxyMsg};
+pub use reopen::Reopened;
 pub use roster::{Life, MemberState, MemberStatus, Roster};
 #[cfg(feature = "schedule")]
 pub use schedule::{Schedule, ScheduleError, ScheduleStatus, Tick};

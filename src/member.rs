@@ -29,6 +29,8 @@ mod undelivered;
 
 #[cfg(feature = "simulation")]
 pub(crate) use border::{Border, Deed, Stage};
+#[cfg(feature = "log")]
+pub(crate) use busy::{Answering, Busy};
 pub(crate) use busy::{Connection, Running};
 pub(crate) use calls::{Answer, Pending};
 pub(crate) use credit::NoCredit;
@@ -39,9 +41,11 @@ pub(crate) use enter::RoleFn;
 pub(crate) use enter::{Admission, Inside, RoleFuture, RoleInside, enter};
 pub(crate) use gate::Position;
 pub(crate) use life::{Habits, MASTER_LOST};
+#[cfg(feature = "log")]
+pub(crate) use live::EXCEPTION_TARGET;
 pub(crate) use live::{Vessel, live};
 pub(crate) use lookout::Lookout;
 pub(crate) use shared::Member;
-pub(crate) use spawner::Spawner;
+pub(crate) use spawner::{Calendar, Spawner};
 pub(crate) use topics::{Listening, News, Value};
 pub use undelivered::{Lost, Undelivered};

@@ -26,6 +26,8 @@ mod exit;
 mod launch;
 mod lent;
 mod listen;
+#[cfg(feature = "log")]
+mod lock;
 mod memory;
 mod notify;
 mod nursery;
@@ -65,10 +67,12 @@ pub use lent::Lent;
 pub(crate) use lent::Socket;
 pub(crate) use listen::Bound;
 pub use listen::{Address, BindError};
+#[cfg(feature = "log")]
+pub(crate) use lock::{reserve, try_lock};
 pub(crate) use notify::{Notifier, Word};
 pub(crate) use nursery::Nursery;
+pub(crate) use panics::{Alarm, Panicked, catch, catch_future, install_hook, is_contained};
 pub use panics::{Contained, contain, contain_future};
-pub(crate) use panics::{Panicked, catch, catch_future, install_hook, is_contained};
 pub(crate) use pid_file::PidFile;
 #[cfg(feature = "cli")]
 pub(crate) use pid_file::holder_of;

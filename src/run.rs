@@ -6,6 +6,7 @@ use std::future::pending;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use self::announcer::Announcer;
 use crate::cluster::{Cluster, ClusterError, ClusterHandle, DESCRIPTORS, Home, Sockets, launch};
@@ -13,6 +14,7 @@ use crate::cluster::{Cluster, ClusterError, ClusterHandle, DESCRIPTORS, Home, So
 use crate::control::{Control, ControlGuard};
 use crate::process::signals::{MasterSignals, Wish};
 use crate::process::{self, Launcher, Notifier, Orphans, PidFile, ProcessBackend, have_descriptors};
+use crate::reopen::Reopened;
 use crate::supervision::Urgency;
 
 const STOPPED: u8 = 0;
@@ -144,6 +146,7 @@ async fn attend(
                 Wish::Stop(signal) => handle.pass_on(Urgency::Graceful, signal),
                 Wish::Children => backend.sweep(),
                 Wish::Reload => tracing::warn!("SIGHUP: there is no configuration to be read again, nothing is done"),
+                Wish::Reopen => reopen(handle),
             }
         }
     }
@@ -157,6 +160,21 @@ async fn release(handle: &ClusterHandle, launcher: Option<Launcher>) {
         launcher.ready();
     }
     pending().await
+}
+
+/// How long members may take to open their files anew.
+const REOPENING: Duration = Duration::from_secs(5);
+
+/// Passes that on to those who have any.
+fn reopen(handle: &ClusterHandle) {
+    let handle = handle.clone();
+    tokio::spawn(async move {
+        let Reopened { by, failed, silent } = handle.reopen(REOPENING).await;
+        match failed.is_empty() && silent.is_empty() {
+            true => tracing::info!(?by, "SIGUSR1: files are opened anew"),
+            false => tracing::warn!(?by, ?failed, ?silent, "SIGUSR1: not all files are opened anew"),
+        }
+    });
 }
 
 fn conclude(end: Result<(), ClusterError>) -> ExitCode {

@@ -102,6 +102,7 @@ use crate::error::BoxError;
 use crate::hatchery::{Hatchery, Simulated};
 use crate::identity::Slot;
 use crate::loopback::Port;
+use crate::member::Stage as _;
 use crate::process::{Address, Lent};
 
 /// A world, for the test that runs in it. Cheap to clone; every clone is the same world.
@@ -194,6 +195,11 @@ impl Simulation {
                 backend,
                 seed,
                 observers: vec![Arc::new(Scribe(world.clone())), witness, rumour.clone()],
+                logbook: cluster.logbook,
+                calendar: {
+                    let world = world.clone();
+                    Arc::new(move || world.calendar())
+                },
                 sockets: Vec::new(),
             },
             Home::Handle,

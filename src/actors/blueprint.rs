@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::heartbeat::Heartbeat;
+use super::observe::Clerk;
 use crate::identity::{MemberId, Role};
 use crate::process::{Executable, Lent, SpawnSpec, settle};
 use crate::transport::{CodecError, Directory, Limits, ShelfRules, Welcome};
@@ -24,6 +25,8 @@ pub(crate) struct Blueprint {
     /// The sockets that are lent to every member, by name.
     pub(crate) listeners: Vec<(String, Lent)>,
     pub(crate) roles: Vec<RoleBlueprint>,
+    /// Who writes down what members cannot.
+    pub(crate) clerk: Option<Arc<dyn Clerk>>,
 }
 
 /// What the processes of one role have in common.

@@ -38,6 +38,14 @@ pub(crate) fn exit(record: ExitRecord, reported: Option<&Exception>) -> Exit {
     exit
 }
 
+/// The panic that a process has had last, and where it came from, if nobody was told: it had no time to, whatever it ended by.
+pub(crate) fn last_words(record: &ExitRecord, panicked: Option<&Exception>) -> Option<(Exception, String)> {
+    let text = printable(record.last_words.as_deref()?);
+    // One that was told may have come to an abort, which the hook puts behind it.
+    let is_told = panicked.is_some_and(|told| text.starts_with(&told.message));
+    (!is_told).then(|| (Exception::new(ExceptionKind::Panic, text), record.backtrace.clone()))
+}
+
 /// The end of a process that never was.
 pub(crate) fn not_started(error: &SpawnError) -> Exit {
     Exit::not_started(error.to_string(), error.errno)
@@ -71,6 +79,7 @@ mod tests {
         ExitRecord {
             status,
             last_words: last_words.map(str::to_owned),
+            backtrace: String::new(),
             out_of_memory: false,
             stderr: String::new(),
             age: Duration::ZERO,
@@ -92,8 +101,22 @@ mod tests {
     }
 
     #[test]
+    fn the_last_panic_of_a_process_is_told_unless_it_was() {
+        let untold = |text: Option<&str>, reported: Option<&str>| {
+            let reported = reported.map(|text| Exception::new(ExceptionKind::Panic, text));
+            last_words(&record(Found::Code(1), text), reported.as_ref()).map(|(exception, _)| exception.message)
+        };
+        assert_eq!(untold(Some("a.rs:1: boom"), None).as_deref(), Some("a.rs:1: boom"), "a hook of its own has exited");
+        assert_eq!(untold(Some("a.rs:1: boom"), Some("a.rs:1: boom")), None);
+        assert_eq!(untold(Some("a.rs:1: boom, then it cannot unwind"), Some("a.rs:1: boom")), None);
+        assert_eq!(untold(Some("b.rs:2: again"), Some("a.rs:1: boom")).as_deref(), Some("b.rs:2: again"));
+        assert_eq!(untold(None, Some("a.rs:1: boom")), None);
+    }
+
+    #[test]
     fn what_a_member_wrote_moves_no_cursor() {
-        let report = Report { what: What::Reported, leaving: false, text: "a\x1b[2Jb\nc".into() };
+        let report =
+            Report { what: What::Reported, leaving: false, text: "a\x1b[2Jb\nc".into(), backtrace: String::new() };
         assert_eq!(exception(&report).message, "a\u{fffd}[2Jb\nc");
     }
 }

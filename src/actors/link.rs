@@ -64,6 +64,7 @@ impl Listening {
         let record = record.unwrap_or(ExitRecord {
             status: ExitStatus::Stolen,
             last_words: None,
+            backtrace: String::new(),
             out_of_memory: false,
             stderr: String::new(),
             age: std::time::Duration::ZERO,

@@ -1,9 +1,12 @@
 //! Those who are told of every step of the core, as it is taken: what is recorded, streamed and traced of a cluster.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use crate::identity::MemberId;
-use crate::supervision::{Action, Event, Moment, Supervisor};
+use crate::supervision::{Action, Event, Exception, Exit, Moment, Supervisor};
 
 /// What heartbeats say of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +15,18 @@ pub(crate) enum Beat {
     Silent(Duration),
     /// It is heard again.
     Heard,
+}
+
+/// Is told what members cannot write down themselves. Called by their actors: it takes note and returns.
+pub(crate) trait Clerk: Send + Sync + fmt::Debug + 'static {
+    /// A member has this exception, or has died of it. Once for each.
+    fn exception(&self, id: MemberId, exception: &Exception, backtrace: &str);
+
+    /// A process has ended, and not cleanly, of nothing that was told as an exception.
+    fn ended(&self, id: MemberId, exit: &Exit);
+
+    /// Nobody is left but the master. Resolves when all is written that can be.
+    fn conclude(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 /// Is told what the core was told and what it answered. Called in the master's loop: it takes note and returns.

@@ -16,7 +16,7 @@ use super::routes::Routes;
 use crate::identity::MemberId;
 use crate::process::{ProcessBackend, ProcessControl, SpawnError, Spawned};
 use crate::supervision::{Dice, Event, Exception, Exit, LinkError};
-use crate::transport::{Books, Kind, Line, Order, Said, Session, put_bare};
+use crate::transport::{Books, Kind, Line, Order, Said, Session, What, put_bare};
 
 pub(crate) struct ProcessActor;
 
@@ -42,6 +42,8 @@ pub(crate) struct ProcessState {
     /// To be killed as soon as it exists.
     doomed: bool,
     reported: Option<Exception>,
+    /// The last of those that were panics.
+    panicked: Option<Exception>,
     exit: Option<Exit>,
 }
 
@@ -77,7 +79,17 @@ impl ProcessActor {
             let _ = myself.cast(ProcessMsg::Spawned(result));
         });
         let (line, books) = Default::default();
-        Ok(ProcessState { nest, line, books, pulse: None, control: None, doomed: false, reported: None, exit: None })
+        Ok(ProcessState {
+            nest,
+            line,
+            books,
+            pulse: None,
+            control: None,
+            doomed: false,
+            reported: None,
+            panicked: None,
+            exit: None,
+        })
     }
 
     async fn handle(
@@ -88,7 +100,7 @@ impl ProcessActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ProcessMsg::Spawned(Ok(spawned)) => state.hatched(spawned, &myself),
-            ProcessMsg::Spawned(Err(error)) => return state.end(facts::not_started(&error), &myself),
+            ProcessMsg::Spawned(Err(error)) => return state.end(facts::not_started(&error), None, &myself),
             ProcessMsg::Said(said, permit) => {
                 let id = state.nest.id;
                 match said {
@@ -108,6 +120,12 @@ impl ProcessActor {
                     Said::Exception(report) => {
                         let exception = facts::exception(&report);
                         state.reported = Some(exception.clone());
+                        if report.what == What::Panic {
+                            state.panicked = Some(exception.clone());
+                        }
+                        if let Some(clerk) = &state.nest.blueprint.clerk {
+                            clerk.exception(id, &exception, &report.backtrace);
+                        }
                         if !report.leaving {
                             state.nest.report(Event::Exception(id, exception), permit);
                         }
@@ -120,8 +138,9 @@ impl ProcessActor {
                 state.nest.report(Event::LinkLost(state.nest.id, error), None);
             }
             ProcessMsg::Ended(record) => {
+                let words = facts::last_words(&record, state.panicked.as_ref());
                 let exit = facts::exit(record, state.reported.as_ref());
-                return state.end(exit, &myself);
+                return state.end(exit, words, &myself);
             }
             // As many as exceptions were reported: a member that does not read may report for ever.
             ProcessMsg::Order(Order::Stay) => state.line.stay(),
@@ -193,8 +212,22 @@ impl ProcessState {
     }
 
     /// The end of the process is the end of its actor: a failure, unless it was a clean one.
-    fn end(&mut self, exit: Exit, myself: &ActorRef<ProcessMsg>) -> Result<(), ActorProcessingErr> {
+    fn end(
+        &mut self,
+        exit: Exit,
+        words: Option<(Exception, String)>,
+        myself: &ActorRef<ProcessMsg>,
+    ) -> Result<(), ActorProcessingErr> {
         self.line.close();
+        if let Some(clerk) = &self.nest.blueprint.clerk {
+            if let Some((exception, backtrace)) = &words {
+                clerk.exception(self.nest.id, exception, backtrace);
+            }
+            // What explains it was told, now or before.
+            if !exit.is_clean() && exit.exception.is_none() {
+                clerk.ended(self.nest.id, &exit);
+            }
+        }
         if exit.is_clean() {
             self.exit = Some(exit);
             myself.stop(None);

@@ -18,6 +18,10 @@ pub(super) fn scale(Scale { role, count, patience, place }: &Scale) -> ExitCode 
     ask(place, &ControlRequest::Scale { role: role.clone(), count: *count }, patience)
 }
 
+pub(super) fn reopen(place: &Place) -> ExitCode {
+    ask(place, &ControlRequest::Reopen, &Patience { timeout: QUESTION })
+}
+
 pub(super) fn why(Why { slot, place }: &Why) -> ExitCode {
     ask(place, &ControlRequest::Why { slot: slot.clone() }, &Patience { timeout: QUESTION })
 }
@@ -27,6 +31,9 @@ fn ask(place: &Place, request: &ControlRequest, patience: &Patience) -> ExitCode
     match client.and_then(|mut client| client.ask(request, patience.timeout)) {
         Ok(ControlReply::Why { text }) => print(&format!("{text}\n")),
         Ok(ControlReply::Done { what }) => print(&format!("{what}\n")),
+        Ok(ControlReply::Reopened { by, failed, silent }) if failed.is_empty() && silent.is_empty() => {
+            print(&format!("opened anew by {}\n", by.join(", ")))
+        }
         Ok(other) => not_done(&other),
         Err(error) => failed(&error),
     }
@@ -40,12 +47,16 @@ pub(super) fn not_done(reply: &ControlReply) -> ExitCode {
         ControlReply::Failed { why } => ExitCode::Failed.with(why),
         ControlReply::Denied { why } => ExitCode::Failed.with(&format!("not allowed: {why}")),
         ControlReply::Misunderstood { why } => ExitCode::Failed.with(&format!("the master does not understand: {why}")),
+        ControlReply::Reopened { failed, silent, .. } => {
+            let silent = silent.iter().map(|member| format!("{member} does not answer"));
+            let failed = failed.iter().map(|(member, why)| format!("{member}: {why}"));
+            ExitCode::Failed.with(&failed.chain(silent).collect::<Vec<_>>().join("; "))
+        }
         ControlReply::Busy => ExitCode::Failed.with("the master is busy with others on its control socket: try again"),
         ControlReply::Status(_)
         | ControlReply::Why { .. }
         | ControlReply::Schedules { .. }
-        | ControlReply::Done { .. }
-        | ControlReply::Reopened { .. } => ExitCode::Failed.with("the master has answered what it was not asked"),
+        | ControlReply::Done { .. } => ExitCode::Failed.with("the master has answered what it was not asked"),
     }
 }
 

@@ -66,7 +66,8 @@ impl ClusterActor {
     ) -> Result<ClusterState, ActorProcessingErr> {
         let ClusterArguments { launch, core, board, bell, herald, desk } = arguments;
         // The core has the plan.
-        let Launch { plan: _, blueprint, backend, seed, mut observers, sockets } = launch;
+        let Launch { plan: _, blueprint, backend, seed, mut observers, sockets, logbook: _, calendar: _ } = launch;
+        let clerk = blueprint.clerk.clone();
         let stage = herald.stage();
         observers.push(Arc::new(herald.clone()));
         let (finished, outcome) = oneshot::channel();
@@ -82,7 +83,7 @@ impl ClusterActor {
         };
         let (master, ended) = Master::spawn_linked(None, Master, arguments, myself.get_cell()).await?;
         bell.hang(master);
-        tokio::spawn(attend(ended, outcome, backend, sockets, herald, myself));
+        tokio::spawn(attend(ended, outcome, backend, (sockets, clerk), herald, myself));
         Ok(ClusterState { bell, stage })
     }
 

@@ -1,5 +1,6 @@
 //! From a plan to a running master, whatever its processes are made of.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ractor::rpc::CallResult;
@@ -13,8 +14,10 @@ use super::end::ClusterError;
 use super::events::Herald;
 use super::handle::{Bell, ClusterHandle};
 use super::start_error::StartError;
-use crate::actors::{Blueprint, Observe, SharedBoard, SharedCore};
+use crate::actors::{Blueprint, Clerk, Observe, SharedBoard, SharedCore};
 use crate::deputy::Deputy;
+use crate::member::Calendar;
+use crate::messenger::Messenger;
 use crate::process::{Bound, ProcessBackend};
 use crate::supervision::{Outcome, Plan};
 
@@ -26,8 +29,17 @@ pub(crate) struct Launch {
     pub(crate) seed: u64,
     /// Those who are told of every step.
     pub(crate) observers: Vec<Arc<dyn Observe>>,
+    /// Where what members cannot write down themselves is written down, if anywhere, and when it is.
+    pub(crate) logbook: Option<Arc<dyn Logbook>>,
+    pub(crate) calendar: Calendar,
     /// Kept until nobody is left: a port is never without a socket while somebody may come back to it.
     pub(crate) sockets: Vec<Bound>,
+}
+
+/// What begins a clerk for each cluster that is started.
+pub(crate) trait Logbook: Send + Sync + fmt::Debug + 'static {
+    /// `nonce`: a number that no other cluster has.
+    fn begin(&self, messenger: Messenger, calendar: Calendar, nonce: u64) -> Arc<dyn Clerk>;
 }
 
 /// Whose the cluster is.
@@ -40,7 +52,7 @@ pub(crate) enum Home {
 
 /// Starts a cluster on the present runtime.
 pub(crate) async fn launch(
-    launch: Launch,
+    mut launch: Launch,
     home: Home,
 ) -> Result<(ActorRef<ClusterMsg>, JoinHandle<()>, ClusterHandle), StartError> {
     let board = Arc::new(SharedBoard::new(&launch.plan, launch.backend.master_pid()));
@@ -49,6 +61,9 @@ pub(crate) async fn launch(
     let (herald, audience) = Herald::new();
     let Blueprint { directory, limits, .. } = &launch.blueprint;
     let (deputy, desk) = Deputy::new(directory.clone(), *limits, Handle::current());
+    let clerk =
+        launch.logbook.take().map(|logbook| logbook.begin(deputy.messenger(), launch.calendar.clone(), launch.seed));
+    launch.blueprint.clerk = clerk;
     let arguments =
         ClusterArguments { launch, core: core.clone(), board: board.clone(), bell: bell.clone(), herald, desk };
     let owned = matches!(home, Home::Handle);
@@ -68,7 +83,7 @@ pub(super) async fn attend(
     master: JoinHandle<()>,
     mut outcome: oneshot::Receiver<Outcome>,
     backend: Arc<dyn ProcessBackend>,
-    sockets: Vec<Bound>,
+    (sockets, clerk): (Vec<Bound>, Option<Arc<dyn Clerk>>),
     herald: Herald,
     cluster: ActorRef<ClusterMsg>,
 ) {
@@ -80,6 +95,9 @@ pub(super) async fn attend(
     };
     backend.close().await;
     drop(sockets);
+    if let Some(clerk) = clerk {
+        clerk.conclude().await;
+    }
     herald.ended(end);
     // One that is ending has been waiting for that.
     let _ = cluster.cast(ClusterMsg(Told::Ended));

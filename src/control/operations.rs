@@ -5,19 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::member::REOPEN;
 use super::reply::ControlReply;
 use super::request::ControlRequest;
 use crate::cluster::ClusterHandle;
 use crate::identity::{MemberId, Role, Slot};
-use crate::messenger::{CallError, Reason};
 use crate::process::clock;
 use crate::process::peer::Peer;
-use crate::roster::MemberState;
+use crate::reopen::Reopened;
 use crate::supervision::{Conclusion, Plan};
 use crate::text::cut;
 
@@ -154,35 +151,15 @@ async fn stop(cluster: &ClusterHandle, patience: Option<Duration>) -> ControlRep
     }
 }
 
-/// Asks all members at once, each by its process: what a successor opens is new.
+/// Has all members that have files open them anew.
 async fn reopen(cluster: &ClusterHandle, patience: Duration) -> ControlReply {
-    let has_begun = |state: MemberState| match state {
-        MemberState::Ready | MemberState::Unresponsive | MemberState::Draining => true,
-        MemberState::Starting | MemberState::Waiting | MemberState::Parked | MemberState::Stopped => false,
-    };
-    let mut asked = JoinSet::new();
-    for member in cluster.status().members.into_iter().filter(|member| has_begun(member.state)) {
-        let (messenger, id) = (cluster.messenger(), member.id);
-        asked.spawn(async move { (id, messenger.request::<()>(patience, id.into(), REOPEN, &()).await) });
+    let Reopened { by, failed, silent } = cluster.reopen(patience).await;
+    if by.is_empty() && failed.is_empty() && silent.is_empty() {
+        return ControlReply::Failed { why: "no member keeps files that it could open anew".into() };
     }
-    let mut answers: Vec<(MemberId, Result<(), CallError>)> = Vec::new();
-    while let Some(answer) = asked.join_next().await {
-        answers.extend(answer.ok());
-    }
-    answers.sort_by_key(|(id, _)| *id);
-    let (mut by, mut failed, mut silent) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, answer) in answers {
-        match answer {
-            Ok(()) => by.push(id.to_string()),
-            Err(CallError::Undelivered(Reason::NoHandler)) => {}
-            Err(error) if error.is_timeout() => silent.push(id.to_string()),
-            Err(error) => failed.push((id.to_string(), error.to_string())),
-        }
-    }
-    match by.is_empty() && failed.is_empty() && silent.is_empty() {
-        true => ControlReply::Failed { why: "no member keeps files that it could open anew".into() },
-        false => ControlReply::Reopened { by, failed, silent },
-    }
+    let names = |members: Vec<MemberId>| members.iter().map(MemberId::to_string).collect();
+    let failed = failed.into_iter().map(|(member, why)| (member.to_string(), why)).collect();
+    ControlReply::Reopened { by: names(by), failed, silent: names(silent) }
 }
 
 /// The role of that name.

@@ -63,6 +63,7 @@ impl World {
             board: Arc::new(SharedBoard::new(&plan, 1)),
             core: Arc::new(SharedCore::new(plan, 1)),
             blueprint: Arc::new(Blueprint {
+                clerk: None,
                 program: "world".into(),
                 cluster: None,
                 directory,
@@ -150,7 +151,8 @@ impl Nursery {
         if let Some(life) = life {
             let status = ExitStatus::Signal { number: 9, core_dumped: false };
             let age = Duration::from_secs(60);
-            let record = ExitRecord { status, last_words: None, out_of_memory: false, stderr: String::new(), age };
+            let (backtrace, stderr) = Default::default();
+            let record = ExitRecord { status, last_words: None, backtrace, out_of_memory: false, stderr, age };
             let _ = life.exit.send(record);
         }
     }

@@ -82,15 +82,14 @@ pub fn enter<const N: usize>(plans: [Hatchery; N]) -> Result<[Cluster; N], Enter
     Ok(settlements.map(Settlement::cluster))
 }
 
+/// Whether this process is, or claims to be, a member: for what `main` sets up in the master alone, such as where that logs.
+pub fn is_member() -> bool {
+    claim().is_some()
+}
+
 /// What this process claims to be. `None`: no member, so a master.
 pub(super) fn claim() -> Option<Claim> {
     settle::claimed(&std::env::args_os().next().unwrap_or_default())
-}
-
-/// Whether this process claims to be a member of some cluster.
-#[cfg(feature = "cli")]
-pub(crate) fn is_member() -> bool {
-    claim().is_some()
 }
 
 fn settle<const N: usize>(plans: [Hatchery; N]) -> Result<[Settlement; N], EnterError> {

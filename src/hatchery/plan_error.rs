@@ -99,6 +99,14 @@ pub enum PlanError {
     #[cfg(feature = "schedule")]
     #[error("there are schedules, and the plan has no agent to keep them: declare one")]
     NoAgent,
+    /// The logs cannot be meant.
+    #[cfg(feature = "log")]
+    #[error("logs: {0}")]
+    Logs(crate::log::LogsError),
+    /// There are logs, and no agent.
+    #[cfg(feature = "log")]
+    #[error("there are logs, and the plan has no agent to write them: declare one")]
+    NoWriter,
     /// A setting of the built-in strategy was made although another one decides.
     #[error("role {role}: {setting} is a setting of the built-in strategy, and another one decides")]
     IdleSetting {

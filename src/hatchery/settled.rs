@@ -1,6 +1,8 @@
 //! The plan of a cluster, checked before anything is bound or started.
 
 mod checks;
+#[cfg(feature = "log")]
+mod logs;
 #[cfg(feature = "schedule")]
 mod schedules;
 #[cfg(test)]
@@ -19,7 +21,7 @@ use super::Hatchery;
 use super::plan_error::PlanError;
 use super::role::{Choice, RoleSettings};
 use crate::actors::{Blueprint, RoleBlueprint};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Logbook};
 use crate::context::Context;
 use crate::identity::Role;
 use crate::listener::Sharing;
@@ -44,6 +46,7 @@ pub(super) struct Settlement {
     orphan_grace: Duration,
     limits: Limits,
     shelf: ShelfRules,
+    logbook: Option<Arc<dyn Logbook>>,
 }
 
 impl Settlement {
@@ -89,7 +92,9 @@ impl Settlement {
         let roles = self.roles.iter().map(|settled| (settled.role, settled.inside()));
         let in_threads = self.threads.then(|| Arc::new(Program::new(self.directory(), roles.collect())));
         let plan = Plan::new(self.roles.iter().map(Settled::plan).collect());
-        let Settlement { roles, listeners, name, program, adopt, backlog, orphan_grace, limits, shelf, .. } = self;
+        let Settlement {
+            roles, listeners, name, program, adopt, backlog, orphan_grace, limits, shelf, logbook, ..
+        } = self;
         let blueprint = Blueprint {
             program,
             cluster: name,
@@ -99,8 +104,10 @@ impl Settlement {
             orphan_grace,
             listeners: Vec::new(),
             roles: roles.into_iter().map(Settled::blueprint).collect(),
+            // Each start has one of its own.
+            clerk: None,
         };
-        Cluster { plan, blueprint, listeners, backlog, adopt, program: in_threads }
+        Cluster { plan, blueprint, listeners, backlog, adopt, program: in_threads, logbook }
     }
 }
 
@@ -118,6 +125,8 @@ pub(super) struct Settled {
     pub(super) role: Role,
     pub(super) settings: RoleSettings,
     run: Arc<ContextFn>,
+    /// Somebody writes down where its panics came from.
+    backtraces: bool,
 }
 
 impl Hatchery {
@@ -138,7 +147,7 @@ impl Hatchery {
             if let Some(strategy) = &self.strategy {
                 settings.strategy = Choice::Own(strategy.clone());
             }
-            roles.push(Settled { role, settings, run: declared.run });
+            roles.push(Settled { role, settings, run: declared.run, backtraces: false });
         }
         for (name, tune) in self.tuning {
             let found = roles.iter_mut().find(|settled| settled.role.name() == name);
@@ -156,6 +165,10 @@ impl Hatchery {
             self.publishers.map(|names| names.into_iter().map(named).collect::<Result<_, _>>()).transpose()?;
         #[cfg(feature = "schedule")]
         schedule(&mut roles, self.schedules, self.payload_limit)?;
+        #[cfg(feature = "log")]
+        let logbook = logs::logs(&mut roles, self.logs, self.payload_limit)?;
+        #[cfg(not(feature = "log"))]
+        let logbook = None;
         let shelf = ShelfRules { value, total: self.kept_limit, publishers };
         let listeners = name_listeners(self.listeners)?;
         roles.sort_by_key(|settled| settled.role);
@@ -174,6 +187,7 @@ impl Hatchery {
             orphan_grace: self.orphan_grace,
             limits: Limits { payload: self.payload_limit },
             shelf,
+            logbook,
         })
     }
 }
@@ -199,7 +213,7 @@ impl Settled {
 
     pub(super) fn inside(&self) -> RoleInside {
         let RoleSettings { runtime_threads, oom_score, capture_stderr, stop_timeout, stays, .. } = self.settings;
-        let run = self.run.clone();
+        let (run, backtraces) = (self.run.clone(), self.backtraces);
         let (habits, run) = (
             Habits { stays },
             Arc::new(move |inside: Inside| {
@@ -209,6 +223,6 @@ impl Settled {
                 run(cx)
             }),
         );
-        RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, run }
+        RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, backtraces, run }
     }
 }

@@ -14,6 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use tokio::task::{AbortHandle, JoinHandle};
+use tracing::Dispatch;
+use tracing::dispatcher::{get_default, set_default, with_default};
 
 use super::shared::Member;
 #[cfg(feature = "schedule")]
@@ -62,7 +64,7 @@ pub(crate) trait Stage: Send + Sync + fmt::Debug {
     fn calendar_sets(&self) -> Reader<SystemTime>;
 
     /// A number by chance.
-    #[cfg(feature = "schedule")]
+    #[cfg(any(feature = "log", feature = "schedule"))]
     fn random(&self) -> u64;
 }
 
@@ -75,6 +77,8 @@ struct Inner {
     stage: Arc<dyn Stage>,
     /// Known as soon as there is one.
     member: OnceLock<Weak<Member>>,
+    /// Where what it logs goes, if that is somewhere of its own.
+    subscriber: OnceLock<Dispatch>,
     state: Mutex<State>,
 }
 
@@ -90,6 +94,8 @@ struct State {
     adopted: Vec<Box<dyn FnOnce() + Send>>,
     /// A panic has dropped something of the member's, and nobody has told of it yet.
     untold_panic: bool,
+    /// Where this thread's log went before a task of the member, which runs, has said otherwise.
+    heard_before: Option<Dispatch>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,7 +109,13 @@ enum Condition {
 
 impl Border {
     pub(crate) fn new(id: MemberId, stage: Arc<dyn Stage>) -> Border {
-        Border(Arc::new(Inner { id, stage, member: OnceLock::new(), state: Mutex::default() }))
+        Border(Arc::new(Inner {
+            id,
+            stage,
+            member: OnceLock::new(),
+            subscriber: OnceLock::new(),
+            state: Mutex::default(),
+        }))
     }
 
     pub(crate) fn belongs_to(&self, member: &Arc<Member>) {
@@ -228,6 +240,25 @@ impl Border {
         member.is_some()
     }
 
+    /// Has what the member's tasks log go to `subscriber`. `false`: it goes to another one.
+    pub(super) fn subscribe(&self, subscriber: Dispatch) -> bool {
+        if self.0.subscriber.set(subscriber.clone()).is_err() {
+            return false;
+        }
+        // Also the rest of what this task does now.
+        self.state().heard_before = Some(get_default(Dispatch::clone));
+        std::mem::forget(set_default(&subscriber));
+        true
+    }
+
+    /// What the member's code does, as it is heard by whoever listens to its log.
+    fn heard<R>(&self, work: impl FnOnce() -> R) -> R {
+        match self.0.subscriber.get() {
+            Some(subscriber) => with_default(subscriber, work),
+            None => work(),
+        }
+    }
+
     pub(crate) fn calendar(&self) -> SystemTime {
         self.0.stage.calendar()
     }
@@ -237,7 +268,7 @@ impl Border {
         self.0.stage.calendar_sets()
     }
 
-    #[cfg(feature = "schedule")]
+    #[cfg(any(feature = "log", feature = "schedule"))]
     pub(crate) fn random(&self) -> u64 {
         self.0.stage.random()
     }
@@ -320,8 +351,15 @@ impl<F: Future> Future for Harness<F> {
         if !border.admits(harness.number, cx.waker()) || !stage.enter(border.0.id) {
             return Poll::Pending;
         }
-        let polled = catch(|| task.as_mut().poll(cx));
-        if std::mem::take(&mut border.state().untold_panic) && polled.is_ok() {
+        let polled = catch(|| border.heard(|| task.as_mut().poll(cx)));
+        let (untold_panic, heard_before) = {
+            let mut state = border.state();
+            (std::mem::take(&mut state.untold_panic), state.heard_before.take())
+        };
+        if let Some(before) = heard_before {
+            std::mem::forget(set_default(&before));
+        }
+        if untold_panic && polled.is_ok() {
             border.tell_panic(OF_A_LOCAL_TASK.to_owned());
         }
         let result = match polled {

@@ -18,7 +18,7 @@ use crate::identity::{Incarnation, MemberId, Role};
 use crate::process::settle::{self, SettleError, Settled};
 use crate::process::signals::MemberSignals;
 use crate::process::watch::{self, Watch};
-use crate::process::{Lent, black_box, install_hook, say};
+use crate::process::{Alarm, Lent, black_box, install_hook, say};
 use crate::transport::{Directory, Limits, Welcome, WelcomeError, What};
 
 /// What a program declares of one role, as far as its members are concerned.
@@ -32,6 +32,8 @@ pub(crate) struct RoleInside {
     pub(crate) capture_stderr: bool,
     /// How long it has to become quiet when nobody else counts.
     pub(crate) stop_timeout: Duration,
+    /// Somebody wants to know where its panics came from.
+    pub(crate) backtraces: bool,
     pub(crate) run: Arc<RoleFn>,
 }
 
@@ -39,8 +41,8 @@ pub(crate) struct RoleInside {
 impl RoleInside {
     /// The same with another function.
     pub(crate) fn running(&self, run: Arc<RoleFn>) -> RoleInside {
-        let RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, .. } = *self;
-        RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, run }
+        let RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, backtraces, .. } = *self;
+        RoleInside { habits, runtime_threads, oom_score, capture_stderr, stop_timeout, backtraces, run }
     }
 }
 
@@ -179,12 +181,11 @@ impl Prepared {
         let runtime = runtime.map_err(os("failed to start the runtime"))?;
         let (member, events) = Member::new(id, directory, limits, runtime.handle().clone());
         let _ = orphaned.set(member.clone());
-        let told = member.clone();
         // Nothing more comes over it in this mode of sharing; closed, it would say that nothing can.
         let _channel = boot.channel;
         let black_box = File::from(boot.black_box);
         let survived = black_box.try_clone().map_err(os("failed to copy the black box"))?;
-        install_hook(black_box, move |message| told.exception(What::Panic, message));
+        install_hook(black_box, role.backtraces, Told(member.clone()));
 
         let body = async {
             let signals = MemberSignals::listen().map_err(os("failed to listen to signals"))?;
@@ -201,6 +202,19 @@ impl Prepared {
         // Blocking tasks may never end; whatever else there is has been told to.
         runtime.shutdown_timeout(Duration::from_millis(50));
         code
+    }
+}
+
+/// A member that hears of the panics of its process.
+struct Told(Arc<Member>);
+
+impl Alarm for Told {
+    fn begins(&self) {
+        self.0.gate.pause_at_once();
+    }
+
+    fn told(&self, text: String, backtrace: String) {
+        self.0.exception_from(What::Panic, text, backtrace);
     }
 }
 
@@ -225,7 +239,7 @@ impl Vessel for Real {
     }
 
     fn survived(&mut self) {
-        black_box::write(&self.black_box, "");
+        black_box::write(&self.black_box, "", "");
     }
 
     async fn terminated(&mut self) {

@@ -250,12 +250,13 @@ impl Life {
 
 /// The role function has returned this error.
 fn returned(error: &str, leaving: bool) -> Report {
-    Report { what: What::Returned, leaving, text: format!("an error: {error}") }
+    Report { what: What::Returned, leaving, text: format!("an error: {error}"), backtrace: String::new() }
 }
 
 /// The role function has returned too early.
 fn early() -> Report {
-    Report { what: What::Returned, leaving: true, text: "without saying that it is ready".to_owned() }
+    let text = "without saying that it is ready".to_owned();
+    Report { what: What::Returned, leaving: true, text, backtrace: String::new() }
 }
 
 #[cfg(test)]
@@ -268,7 +269,7 @@ mod tests {
     const WORKER: Habits = Habits { stays: false };
 
     fn panic() -> Report {
-        Report { what: What::Panic, leaving: false, text: "boom".into() }
+        Report { what: What::Panic, leaving: false, text: "boom".into(), backtrace: String::new() }
     }
 
     fn error() -> Event {

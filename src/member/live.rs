@@ -136,6 +136,9 @@ struct Pending {
 /// comes, and each report that waits will have an answer, after which more can be told.
 const REPORTS: usize = 64 * 1024;
 
+/// By what whoever writes down exceptions by other means knows this event.
+pub(crate) const EXCEPTION_TARGET: &str = "hatchery::exception";
+
 /// A process that dies of a panic does so within this time of it.
 const SURVIVED: Duration = Duration::from_secs(1);
 
@@ -204,10 +207,14 @@ impl<V: Vessel> Course<V> {
                 if report.what == What::Panic {
                     self.pending.survived = Some(tokio::time::Instant::from(clock::now() + SURVIVED));
                 }
-                if !report.leaving && member.line.control_backlog() > REPORTS {
+                let waiting = member.line.control_backlog();
+                if !report.leaving && waiting > REPORTS {
                     member.leave_unreported();
                 } else {
-                    tracing::error!(parent: &member.span, exception = report.text, "exception");
+                    // So many at once have one cause, as a rule: rather all of their texts than the backtraces of a few.
+                    let backtrace = if waiting > REPORTS / 4 { String::new() } else { report.backtrace };
+                    let report = Report { backtrace, ..report };
+                    tracing::error!(target: EXCEPTION_TARGET, parent: &member.span, exception = report.text, "exception");
                     member.line.control(|out| report.put(out));
                 }
             }
@@ -237,7 +244,8 @@ impl<V: Vessel> Course<V> {
         let count = self.member.take_unreported();
         if count > 0 {
             let text = format!("and {count} more exceptions at the same time");
-            self.member.line.control(|out| Report { what: What::Reported, leaving: false, text }.put(out));
+            let report = Report { what: What::Reported, leaving: false, text, backtrace: String::new() };
+            self.member.line.control(|out| report.put(out));
         }
     }
 }

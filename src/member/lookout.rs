@@ -24,6 +24,8 @@ struct Inner {
     member: OnceLock<Weak<Member>>,
     /// A panic has dropped something of the member's, and nobody has told of it yet.
     untold: AtomicBool,
+    /// What it logs goes somewhere of its own.
+    subscribed: AtomicBool,
 }
 
 /// All that is known of a panic that was only noticed. The process's own hook has printed the rest.
@@ -31,7 +33,12 @@ const NOTICED: &str = "a panic in a task that was not started with cx.spawn: its
 
 impl Lookout {
     pub(crate) fn new(runtime: Handle) -> Lookout {
-        Lookout(Arc::new(Inner { runtime, member: OnceLock::new(), untold: AtomicBool::new(false) }))
+        Lookout(Arc::new(Inner {
+            runtime,
+            member: OnceLock::new(),
+            untold: AtomicBool::new(false),
+            subscribed: AtomicBool::new(false),
+        }))
     }
 
     pub(crate) fn belongs_to(&self, member: &Arc<Member>) {
@@ -61,6 +68,15 @@ impl Lookout {
                 }
             }
         })
+    }
+
+    /// Has what this thread logs go to `subscriber`. The thread is the member's own, and ends with it.
+    pub(super) fn subscribe(&self, subscriber: tracing::Dispatch) -> bool {
+        let is_first = !self.0.subscribed.swap(true, Ordering::Relaxed);
+        if is_first {
+            std::mem::forget(tracing::dispatcher::set_default(&subscriber));
+        }
+        is_first
     }
 
     /// A panic was caught, and has been told.

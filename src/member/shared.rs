@@ -119,13 +119,18 @@ impl Member {
 
     /// An exception, from any thread, also one that is panicking.
     pub(crate) fn exception(&self, what: What, text: String) {
+        self.exception_from(what, text, String::new());
+    }
+
+    /// The same, with where it came from.
+    pub(crate) fn exception_from(&self, what: What, text: String, backtrace: String) {
         self.spawner.acts("has an exception");
         self.gate.pause_at_once();
         if self.exceptions.fetch_add(1, Ordering::Relaxed) >= EXCEPTIONS {
             self.exceptions.fetch_sub(1, Ordering::Relaxed);
             return self.leave_unreported();
         }
-        self.tell(Event::Exception(Report { what, leaving: false, text }));
+        self.tell(Event::Exception(Report { what, leaving: false, text, backtrace }));
     }
 
     /// A panic was caught on its way out of user code.

@@ -1,6 +1,7 @@
 //! Where the tasks of a member run.
 
 use std::future::Future;
+use std::sync::Arc;
 #[cfg(feature = "schedule")]
 use std::time::Duration;
 use std::time::SystemTime;
@@ -12,13 +13,16 @@ use tokio::task::JoinHandle;
 use super::border::Border;
 use super::lookout::Lookout;
 use crate::process::clock;
-#[cfg(feature = "schedule")]
+#[cfg(any(feature = "log", feature = "schedule"))]
 use crate::process::random;
 
 /// How late it is noticed that the calendar was set. The kernel would tell at once, by a timer of its own that every
 /// schedule in every agent would pay for with a descriptor.
 #[cfg(feature = "schedule")]
 const CALENDAR_HOLDS: Duration = Duration::from_secs(10);
+
+/// What the calendar shows, to whoever asks.
+pub(crate) type Calendar = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Spawns the tasks of one member: on the runtime of its process, or, where there is no panic
 /// hook, under a lookout, or, simulated, within its border.
@@ -108,13 +112,36 @@ impl Spawner {
     }
 
     /// A number by chance.
-    #[cfg(feature = "schedule")]
+    #[cfg(any(feature = "log", feature = "schedule"))]
     pub(crate) fn random(&self) -> u64 {
         match self {
-            // A kernel without chance makes all of them late by the same time, and does no other harm.
+            // A kernel without chance makes all schedules late by the same time, and does no other harm.
             Spawner::Runtime(_) | Spawner::Lookout(_) => random().unwrap_or_default(),
             #[cfg(feature = "simulation")]
             Spawner::Border(border) => border.random(),
+        }
+    }
+
+    /// Does what may wait for a disk, where nobody else waits for it. `None`: the runtime is shutting down. Simulated, it is done
+    /// at once: a thread of its own would make every run another.
+    #[cfg(feature = "log")]
+    pub(crate) async fn blocking<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+        let runtime = match self {
+            Spawner::Runtime(runtime) => runtime,
+            Spawner::Lookout(lookout) => lookout.runtime(),
+            #[cfg(feature = "simulation")]
+            Spawner::Border(_) => return Some(work()),
+        };
+        runtime.spawn_blocking(work).await.ok()
+    }
+
+    /// Has what the member logs go to `subscriber`, from here on. `false`: it goes to another one already.
+    pub(crate) fn subscribe(&self, subscriber: tracing::Dispatch) -> bool {
+        match self {
+            Spawner::Runtime(_) => tracing::dispatcher::set_global_default(subscriber).is_ok(),
+            Spawner::Lookout(lookout) => lookout.subscribe(subscriber),
+            #[cfg(feature = "simulation")]
+            Spawner::Border(border) => border.subscribe(subscriber),
         }
     }
 

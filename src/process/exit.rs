@@ -9,6 +9,8 @@ pub struct ExitRecord {
     pub status: ExitStatus,
     /// The last text in its black box: the panic that it died of, or an earlier one that it survived.
     pub last_words: Option<String>,
+    /// Where those came from. Empty: not known, or there was to be none.
+    pub backtrace: String,
     /// It was killed by a signal that we did not send, and the kernel counted a kill for lack of memory.
     pub out_of_memory: bool,
     /// The last lines of its stderr as far as they were captured.

@@ -4,6 +4,7 @@
 //! runs on the thread that panics, in whatever state that is: it takes no lock of ours and sends nothing over the link.
 
 use std::any::Any;
+use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::fs::File;
 use std::future::Future;
@@ -113,22 +114,39 @@ impl Drop for Scope {
     }
 }
 
+/// Who is told of panics.
+pub(crate) trait Alarm: Send + Sync + 'static {
+    /// There is one.
+    fn begins(&self);
+
+    /// Its place and text, and where it came from, if that was asked for.
+    fn told(&self, text: String, backtrace: String);
+}
+
 /// Puts a hook in front of the present one: it writes place and text of every panic that is not contained into
-/// `black_box` and gives them to `tell`. The present one is left out while stderr has stalled.
-pub(crate) fn install_hook(black_box: File, tell: impl Fn(String) + Send + Sync + 'static) {
+/// `black_box` and gives them to `alarm`, with backtraces where there are to be any. The present one is left out while stderr
+/// has stalled.
+pub(crate) fn install_hook(black_box: File, backtraces: bool, alarm: impl Alarm) {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if DEPTH.get() == 0 {
-            let mut message = describe(info);
+            let (mut message, mut backtrace) = (describe(info), String::new());
             // The runtime's own panics on the way to an abort: what led to them says more.
             if CONSEQUENCES.iter().any(|consequence| message.ends_with(consequence))
                 && let Some(cause) = black_box::read(&black_box)
             {
-                message = format!("{cause}, then {message}");
+                message = format!("{}, then {message}", cause.text);
+                backtrace = cause.backtrace;
             }
-            black_box::write(&black_box, &message);
+            black_box::write(&black_box, &message, &backtrace);
             TOLD.set(TOLD.get() + 1);
-            tell(message);
+            alarm.begins();
+            if backtraces && backtrace.is_empty() {
+                // It takes milliseconds to find out the names, and the process may not live that long.
+                backtrace = Backtrace::force_capture().to_string();
+                black_box::write(&black_box, &message, &backtrace);
+            }
+            alarm.told(message, backtrace);
         }
         // It may not return before stderr has taken the text, and with it the thread that would report the panic, serve
         // and leave. Where nobody reads, the text is lost there; the report and the black box have it.

@@ -15,6 +15,8 @@ pub(crate) enum Wish {
     Children,
     /// What a daemon's users are used to: another configuration. There is none to be read.
     Reload,
+    /// To have log files opened again.
+    Reopen,
 }
 
 /// The signals that the master listens to.
@@ -26,6 +28,7 @@ pub(crate) struct MasterSignals {
     child: Signal,
     /// Where it does not mean that a terminal has gone.
     hang_up: Option<Signal>,
+    user: Signal,
 }
 
 impl MasterSignals {
@@ -43,12 +46,13 @@ impl MasterSignals {
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             child: signal(SignalKind::child())?,
+            user: signal(SignalKind::user_defined1())?,
             hang_up: is_daemon.then(|| signal(SignalKind::hangup())).transpose()?,
         };
         // What a launcher has blocked stays blocked over exec, and a handler would never run.
-        let heard = [unix::Signal::SIGTERM, unix::Signal::SIGINT, unix::Signal::SIGQUIT, unix::Signal::SIGCHLD];
-        let hang_up = is_daemon.then_some(unix::Signal::SIGHUP);
-        heard.into_iter().chain(hang_up).collect::<SigSet>().thread_unblock()?;
+        use unix::Signal::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+        let heard = [SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGUSR1].into_iter().chain(is_daemon.then_some(SIGHUP));
+        heard.collect::<SigSet>().thread_unblock()?;
         Ok(signals)
     }
 
@@ -61,6 +65,7 @@ impl MasterSignals {
             _ = self.quit.recv() => Wish::Stop("SIGQUIT"),
             _ = self.child.recv() => Wish::Children,
             Some(()) = async { self.hang_up.as_mut()?.recv().await } => Wish::Reload,
+            _ = self.user.recv() => Wish::Reopen,
         }
     }
 }
@@ -75,10 +80,12 @@ pub(crate) struct MemberSignals {
 
 impl MemberSignals {
     /// Sets the handlers. What a terminal sends goes to the master's group and not to ours, so that these three mean this
-    /// one process. A hang-up is never the end of a member: the kernel sends it to a stopped one whose master died.
+    /// one process. A hang-up is never the end of a member: the kernel sends it to a stopped one whose master died. Nor is what
+    /// means to the master that log files were renamed, from whoever sends it to all processes of that name.
     pub(crate) fn listen() -> io::Result<MemberSignals> {
         // The stream may go: the handler stays.
         let _ = signal(SignalKind::hangup())?;
+        let _ = signal(SignalKind::user_defined1())?;
         Ok(MemberSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -298,9 +298,12 @@ impl Ward {
         let unexplained = matches!(status, ExitStatus::Signal { number: 9, .. }) && !child.killed;
         let _ = stderr.pump(&mut self.stderr);
         stderr.flush(&mut self.stderr);
+        let words = black_box::read(&black_box);
+        let (last_words, backtrace) = words.map_or_else(Default::default, |words| (Some(words.text), words.backtrace));
         let record = ExitRecord {
             status,
-            last_words: black_box::read(&black_box),
+            last_words,
+            backtrace,
             out_of_memory: unexplained && self.oom_kills.claim(now),
             stderr: stderr.tail(),
             age: now - child.born,

@@ -22,7 +22,8 @@ use crate::roster::Roster;
 /// How long the making of a connection may take, and what is asked of the client on the leader's own behalf.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Between two attempts to connect: doubled each time, up to the longest, and the first again when one was open.
+/// Between two attempts to connect: doubled each time, up to the longest, and the first again when one was open for longer
+/// than that.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -221,13 +222,17 @@ impl<C: SharedClient> Course<C> {
         let (mut connection, mut pause) = (0, FIRST_PAUSE);
         while self.stand(connection, false).await.is_ok() {
             let (upstream, news) = Upstream::new();
-            let began = clock::now();
             let why = match patiently(&self.cx, connect(upstream)).await {
                 Done::Well(client) => {
                     connection += 1;
+                    let opened = clock::now();
                     let session = Session { agent: self.agent, connection };
                     let attended = self.attend(session, &Arc::new(client), news, &mut members).await;
                     self.leader.client.post(None);
+                    // One that is lost at once again and again is not to be asked for all the time.
+                    if clock::now().saturating_duration_since(opened) > LONGEST_PAUSE {
+                        pause = FIRST_PAUSE;
+                    }
                     match attended {
                         Ok(why) => why,
                         Err(Over) => return,
@@ -235,10 +240,6 @@ impl<C: SharedClient> Course<C> {
                 }
                 Done::Refused(why) | Done::Never(why) => why,
             };
-            // One that is lost at once again and again is not to be asked for all the time.
-            if clock::now().saturating_duration_since(began) > LONGEST_PAUSE {
-                pause = FIRST_PAUSE;
-            }
             tracing::warn!(client = C::NAME, why, again_in = ?pause, "the shared connection is lost");
             if self.stand(connection, false).await.is_err() {
                 return;

@@ -77,6 +77,7 @@ impl Process {
         let record = ExitRecord {
             status,
             last_words: None,
+            backtrace: String::new(),
             out_of_memory,
             stderr: String::new(),
             age: clock::now().saturating_duration_since(self.born),

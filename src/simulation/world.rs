@@ -360,7 +360,7 @@ impl Stage for World {
         self.calendar.reader()
     }
 
-    #[cfg(feature = "schedule")]
+    #[cfg(any(feature = "log", feature = "schedule"))]
     fn random(&self) -> u64 {
         const MEMBERS: u64 = 0x5a17;
         self.dice(MEMBERS).below(usize::MAX) as u64

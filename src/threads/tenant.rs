@@ -63,7 +63,8 @@ impl Tenant {
             let _ = catch(|| move_out(member));
         }
         let age = clock::now().saturating_duration_since(born_at);
-        let record = ExitRecord { status, last_words: None, out_of_memory: false, stderr: String::new(), age };
+        let (backtrace, stderr) = Default::default();
+        let record = ExitRecord { status, last_words: None, backtrace, out_of_memory: false, stderr, age };
         drop(lease);
         // Nobody is left who would want to know.
         let _ = ended.send(record);

@@ -19,6 +19,10 @@ pub(crate) const PROTOCOL: u16 = 1;
 /// A longer text of an exception is cut.
 const TEXT_LIMIT: usize = 3 * 1024;
 
+/// A longer backtrace is cut: what is nearest to the exception comes first. Only plans with logs have any, and their payload limit
+/// has room for it.
+const BACKTRACE_LIMIT: usize = 12 * 1024;
+
 /// The first frame of a member: who it thinks it is, and in which language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hello {
@@ -71,6 +75,8 @@ pub(crate) struct Report {
     /// It ends itself: this is why, not a question.
     pub(crate) leaving: bool,
     pub(crate) text: String,
+    /// Where it came from. Empty: that was not asked for, or is not known.
+    pub(crate) backtrace: String,
 }
 
 /// How an exception came about.
@@ -84,27 +90,32 @@ pub(crate) enum What {
 
 impl Report {
     pub(crate) fn put(&self, into: &mut BytesMut) {
-        let text = cut(&self.text, TEXT_LIMIT);
-        let mut body = BytesMut::with_capacity(2 + text.len());
+        let (text, backtrace) = (cut(&self.text, TEXT_LIMIT), cut(&self.backtrace, BACKTRACE_LIMIT));
+        let mut body = BytesMut::with_capacity(4 + text.len() + backtrace.len());
         body.put_u8(self.what as u8);
         body.put_u8(u8::from(self.leaving));
+        body.put_u16_le(text.len() as u16);
         body.put_slice(text.as_bytes());
+        body.put_slice(backtrace.as_bytes());
         frame::put(into, Header::bare(Kind::Exception), "", &body);
     }
 
     pub(crate) fn read(body: &[u8]) -> Result<Report, WireError> {
         let malformed = WireError::Malformed(Kind::Exception);
-        let [what, leaving, text @ ..] = body else { return Err(malformed) };
+        let [what, leaving, short, long, texts @ ..] = body else { return Err(malformed) };
+        let length = u16::from_le_bytes([*short, *long]).into();
+        let Some((text, backtrace)) = texts.split_at_checked(length) else { return Err(malformed) };
         let what = match what {
             1 => What::Panic,
             2 => What::Reported,
             3 => What::Returned,
             _ => return Err(malformed),
         };
-        if *leaving > 1 || text.len() > TEXT_LIMIT {
+        if *leaving > 1 || text.len() > TEXT_LIMIT || backtrace.len() > BACKTRACE_LIMIT {
             return Err(malformed);
         }
-        Ok(Report { what, leaving: *leaving == 1, text: String::from_utf8_lossy(text).into_owned() })
+        let owned = |text| String::from_utf8_lossy(text).into_owned();
+        Ok(Report { what, leaving: *leaving == 1, text: owned(text), backtrace: owned(backtrace) })
     }
 }
 
@@ -295,11 +306,14 @@ mod tests {
         assert!(Hello::read(&bytes[1..]).is_err());
 
         buffer.clear();
-        let report = Report { what: What::Panic, leaving: true, text: "ü".repeat(3000) };
+        let (text, backtrace) = ("ü".repeat(3000), "frame\n".repeat(3000));
+        let report = Report { what: What::Panic, leaving: true, text, backtrace };
         report.put(&mut buffer);
         let (_, mut bytes) = body(&buffer);
         let read = Report::read(&bytes).expect("it was just written");
         assert_eq!((read.what, read.leaving, read.text.len()), (What::Panic, true, TEXT_LIMIT));
+        assert!(read.backtrace.len() == BACKTRACE_LIMIT && report.backtrace.starts_with(&read.backtrace));
+        assert!(Report::read(&bytes[..TEXT_LIMIT]).is_err(), "shorter than it says");
         bytes[0] = 9;
         assert!(Report::read(&bytes).is_err() && Report::read(&[]).is_err());
 

@@ -3,6 +3,7 @@
 mod debugger;
 mod lines;
 mod processes;
+mod redis;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,6 +23,7 @@ pub use self::processes::{
     descriptors, is_alive, limit_descriptors, orphan_end, proc_status, send, threads, until_gone, until_no_zombie,
     with_argument, zombies_of,
 };
+pub use self::redis::Redis;
 use crate::http;
 
 /// Long enough for the slowest machine: a wait that takes this long has failed.

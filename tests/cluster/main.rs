@@ -34,6 +34,10 @@ mod container;
 #[cfg(feature = "schedule")]
 mod control;
 mod daemon;
+#[path = "../../examples/shared_connection.rs"]
+#[allow(dead_code, reason = "its main is not this binary's")]
+mod shared_connection;
+
 mod exceptions;
 mod heartbeats;
 mod hostile;
@@ -47,6 +51,7 @@ mod ports;
 mod processes;
 mod remote;
 mod restarts;
+mod shared;
 mod start;
 mod stderr;
 mod stop;
@@ -73,6 +78,7 @@ fn main() -> ExitCode {
         processes::trials(),
         messages::trials(),
         remote::trials(),
+        shared::trials(),
         ports::trials(),
         input::trials(),
         stderr::trials(),

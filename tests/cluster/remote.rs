@@ -74,7 +74,7 @@ fn example() {
 }
 
 /// A line with no number where a pid is.
-fn without_pid(line: &str) -> String {
+pub fn without_pid(line: &str) -> String {
     let mut after = false;
     let words = line.split(' ').map(|word| match std::mem::replace(&mut after, word == "pid") {
         true => "N",

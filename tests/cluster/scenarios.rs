@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use hatchery::{Context, Hatchery};
 
-use crate::web;
+use crate::{shared_connection, web};
 
 /// The probe with the commands of an operator.
 #[derive(Parser)]
@@ -41,6 +41,7 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         }
         "messages" => messages::cluster(messages::Options::parse_from(parsed())).run(),
         "remote" => remote::cluster(remote::Options::parse_from(parsed())).run(),
+        "shared-connection" => shared_connection::cluster(shared_connection::Options::parse_from(parsed())).run(),
         "remote-actor" => crate::remote_actor::main(),
         "hostile" => hostile::cluster(hostile::Options::parse_from(parsed())).run(),
         "strategies" => strategies::cluster(strategies::Options::parse_from(parsed())).run(),

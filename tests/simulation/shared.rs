@@ -20,6 +20,10 @@ struct Inner {
     lines: BTreeMap<u32, Line>,
     last: u32,
     refuses: bool,
+    /// Whoever connects is not answered.
+    hangs: bool,
+    /// How often somebody has tried to connect.
+    attempts: u32,
 }
 
 /// A connection, as the server has it.
@@ -65,6 +69,14 @@ struct Counts {
 impl Counts {
     async fn connect(cx: Context, server: Server, upstream: Upstream<u64>) -> Result<Counts, BoxError> {
         tokio::time::sleep(ms(3)).await;
+        let hangs = {
+            let mut inner = server.inner();
+            inner.attempts += 1;
+            inner.hangs
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         let (sender, mut told) = unbounded_channel();
         let line = {
             let mut inner = server.inner();
@@ -332,6 +344,28 @@ fn a_key_that_is_refused_and_a_client_that_panics_cost_the_others_nothing() {
         sim.elapse(secs(1)).await;
         assert_eq!(messenger.call::<Option<u64>>(two, "follow", &"x".to_owned()).await?, Some(2));
         assert_eq!(cluster.status().ready(Role::AGENT), 1);
+        cluster.shutdown().await?;
+        sim.check_quiescent()
+    });
+}
+
+/// An attempt takes half a minute, which is no connection that has lasted for that long.
+#[test]
+fn a_server_that_hangs_is_tried_less_and_less_often() {
+    explore(seeds(), |sim| async move {
+        let (server, cluster) = started(&sim).await?;
+        let messenger = cluster.messenger();
+        messenger.call::<Option<u64>>(Slot::worker(0), "follow", &"x".to_owned()).await?;
+        sim.eventually(secs(5), || server.subscribed() == [BTreeSet::from(["x".to_owned()])]).await?;
+        server.inner().hangs = true;
+        server.cut();
+        let before = server.inner().attempts;
+        sim.elapse(secs(3_600)).await;
+        let attempts = server.inner().attempts - before;
+        // 30 s for each, and 10 s between two of them: 90, and a few more in the beginning. Without pauses they would be 119.
+        assert!((90..=93).contains(&attempts), "{attempts}");
+        server.inner().hangs = false;
+        sim.eventually(secs(41), || server.subscribed() == [BTreeSet::from(["x".to_owned()])]).await?;
         cluster.shutdown().await?;
         sim.check_quiescent()
     });

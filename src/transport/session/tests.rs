@@ -151,7 +151,7 @@ fn frames_are_found_however_they_are_cut_by_the_reads() {
     let mut whole = BytesMut::new();
     Hello::of(me()).put(&mut whole);
     whole.extend(frames(Kind::Message, Slot::worker(0), &[1, 2]));
-    Report { what: What::Reported, leaving: false, text: "oops".into() }.put(&mut whole);
+    Report { what: What::Reported, leaving: false, text: "oops".into(), backtrace: String::new() }.put(&mut whole);
     whole.extend(frames(Kind::Message, Slot::worker(0), &[3]));
     for step in [1, 7, 33, whole.len()] {
         let mut session = session();
