@@ -45,6 +45,7 @@ mod journal;
 mod layer;
 mod outbox;
 mod rolling;
+mod scribe;
 mod settings;
 mod stamp;
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::courier::{Batch, Complaint, Scribe, WRITE, Way, carry};
+use super::courier::{Batch, WRITE, Way, carry};
 use super::format::{Clock, dropped};
 use super::layer::layer;
 use super::outbox::Outbox;
+use super::scribe::{Complaint, Scribe};
 use super::settings::Rules;
 use crate::context::{AlreadySubscribed, Context};
 use crate::identity::{Incarnation, Role};

@@ -5,14 +5,14 @@
 //!
 //! # Scenarios of the peers' suites that make no sense here, and why
 //!
-//! The names of the tests say which scenario they are; 22, the single process, is in tests/threads.rs. These have none:
+//! The names of the tests say which scenario they are; 22, the single process, is in tests/threads.rs; 25, the schedule, in
+//! tests/simulation/schedules.rs and tests/conformance. These have none:
 //!
 //! - 10 and 15 in the environment "local": there are no environments. Whether the dead are replaced is a setting.
 //! - 23, the reload: replacing all members of a running cluster is not part of this crate so far.
 //! - 24, https: TLS is the service's own, above the listener. The port of a debugger: there is no inspector to attach to.
 //!   Sticky connections: one shared socket, and whoever accepts keeps. A foreign listen that must not count as started:
 //!   ready is what the member's code says, never what it binds.
-//! - 25, the schedule: a timer in the agent or in a worker does it; a calendar of jobs is a library of its own.
 
 #![allow(clippy::disallowed_methods, reason = "here the clock is the wall's")]
 #![allow(unreachable_pub, reason = "a test has no outside")]
