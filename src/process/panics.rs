@@ -143,7 +143,7 @@ pub(crate) fn install_hook(black_box: File, backtraces: bool, alarm: impl Alarm)
             alarm.begins();
             if backtraces && backtrace.is_empty() {
                 // It takes milliseconds to find out the names, and the process may not live that long.
-                backtrace = Backtrace::force_capture().to_string();
+                backtrace = relevant(&Backtrace::force_capture().to_string()).to_owned();
                 black_box::write(&black_box, &message, &backtrace);
             }
             alarm.told(message, backtrace);
@@ -154,6 +154,20 @@ pub(crate) fn install_hook(black_box: File, backtraces: bool, alarm: impl Alarm)
             previous(info);
         }
     }));
+}
+
+/// What there is of a backtrace between the machinery of a panic and that of the start of a thread. Without names, all of it.
+fn relevant(backtrace: &str) -> &str {
+    // A frame is a line, and often a second one that says where it is.
+    let after = |frame: usize| {
+        let end = |at: usize| backtrace[at..].find('\n').map_or(backtrace.len(), |length| at + length + 1);
+        let next = end(frame);
+        if backtrace[next..].trim_start().starts_with("at ") { end(next) } else { next }
+    };
+    let begin = backtrace.find("rust_begin_unwind").map_or(0, after);
+    let rest = &backtrace[begin..];
+    let end = rest.find("__rust_begin_short_backtrace").and_then(|marker| rest[..marker].rfind('\n'));
+    end.map_or(rest, |end| &rest[..=end])
 }
 
 const CONSEQUENCES: [&str; 2] = ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
@@ -178,6 +192,18 @@ fn text(payload: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backtrace_is_of_the_code_that_panicked() {
+        let whole = "   0: hook\n  at hook.rs:1\n   1: __rustc::rust_begin_unwind\n             at std.rs:2\n   2: core::panicking::panic_fmt\n   \
+                     3: user::code\n             at user.rs:3\n   4: std::sys::backtrace::__rust_begin_short_backtrace\n   5: main\n";
+        assert_eq!(relevant(whole), "   2: core::panicking::panic_fmt\n   3: user::code\n             at user.rs:3\n");
+        assert_eq!(relevant("   0: <unknown>\n   1: <unknown>\n"), "   0: <unknown>\n   1: <unknown>\n");
+        assert_eq!(relevant("   1: rust_begin_unwind"), "");
+        assert_eq!(relevant(""), "");
+        let own = contain(|| Backtrace::force_capture().to_string()).expect("no panic");
+        assert!(relevant(&own).contains("a_backtrace_is_of_the_code_that_panicked"), "{own}");
+    }
 
     #[tokio::test]
     async fn a_panic_that_goes_past_the_hook_is_known_to_be_untold() {
