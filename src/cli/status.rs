@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -14,7 +14,7 @@ use super::places::name;
 use super::screen::{Screen, print};
 use super::table::table;
 use crate::control::{ClusterStatus, ControlClient, ControlError, ControlReply, ControlRequest};
-use crate::process::surroundings;
+use crate::process::{clock, surroundings};
 
 /// How often a live status is drawn anew.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -74,7 +74,8 @@ fn text(status: &ClusterStatus, json: bool) -> Result<String, End> {
         return Ok(serde_json::to_string(status).map_err(io::Error::other)? + "\n");
     }
     let width = surroundings::screen().map(|(columns, _)| columns.into());
-    Ok(table(&name(), status, width))
+    let now = clock::calendar().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(table(&name(), status, now, width))
 }
 
 /// Shows it each second, until somebody interrupts it or the cluster has gone.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
-use crate::control::{ClusterStatus, MemberReport};
+use crate::control::{ClusterStatus, MemberReport, ScheduleReport};
 
 /// The columns, and whether they hold numbers.
 const COLUMNS: [(&str, bool); 10] = [
@@ -22,6 +22,17 @@ const COLUMNS: [(&str, bool); 10] = [
     ("LAST EXIT", false),
 ];
 
+/// The same of schedules, where there are any.
+const SCHEDULES: [(&str, bool); 7] = [
+    ("SCHEDULE", false),
+    ("NEXT IN", true),
+    ("RUNNING", true),
+    ("RUNS", true),
+    ("FAILED", true),
+    ("TOOK", true),
+    ("LAST RUN", false),
+];
+
 /// What is not known, or not there.
 const NOTHING_KNOWN: &str = "-";
 
@@ -34,27 +45,41 @@ const LAST_EXIT: usize = 80;
 /// The status of the cluster that is called `name`, for lines of `width` characters. `None`: of any length.
 ///
 /// A line that is too long is cut and not wrapped: the columns stand in the order in which they are missed.
-pub(super) fn table(name: &str, status: &ClusterStatus, width: Option<usize>) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(COLUMNS.map(|(title, _)| title));
-    for member in &status.members {
-        table.add_row(row(member));
+///
+/// `now`: since the beginning of 1970.
+pub(super) fn table(name: &str, status: &ClusterStatus, now: Duration, width: Option<usize>) -> String {
+    let mut text = fit(&headline(name, status), width);
+    lay_out(COLUMNS, status.members.iter().map(row), width, &mut text);
+    if let Some(schedules) = status.schedules.as_ref().filter(|schedules| !schedules.is_empty()) {
+        lay_out(SCHEDULES, schedules.iter().map(|schedule| schedule_row(schedule, now)), width, &mut text);
     }
-    for (column, (_, is_number)) in table.column_iter_mut().zip(COLUMNS) {
+    for note in notes(status) {
+        text.push_str(&fit(&note, width));
+    }
+    text
+}
+
+fn lay_out<const N: usize>(
+    columns: [(&str, bool); N],
+    rows: impl Iterator<Item = [String; N]>,
+    width: Option<usize>,
+    into: &mut String,
+) {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(columns.map(|(title, _)| title));
+    for row in rows {
+        table.add_row(row);
+    }
+    for (column, (_, is_number)) in table.column_iter_mut().zip(columns) {
         // Two spaces between columns, and none before the first.
         column.set_padding((0, 2));
         if is_number {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mut text = fit(&headline(name, status), width);
     for line in table.lines() {
-        text.push_str(&fit(line.trim_end(), width));
+        into.push_str(&fit(line.trim_end(), width));
     }
-    for note in notes(status) {
-        text.push_str(&fit(&note, width));
-    }
-    text
 }
 
 /// One line, no longer than fits, with its end.
@@ -111,6 +136,24 @@ fn row(member: &MemberReport) -> [String; COLUMNS.len()] {
         connections,
         known(member.messages_per_second.map(|rate| format!("{rate:.1}"))),
         known(member.last_exit.as_deref().map(one_line)),
+    ]
+}
+
+fn schedule_row(schedule: &ScheduleReport, now: Duration) -> [String; SCHEDULES.len()] {
+    let known = |text: Option<String>| text.unwrap_or_else(|| NOTHING_KNOWN.to_owned());
+    let next = schedule.next_ms.map(|next| Duration::from_millis(next.max(0).unsigned_abs()));
+    let last = schedule.last.as_ref();
+    [
+        one_line(&schedule.name),
+        known(next.map(|next| span(next.saturating_sub(now)))),
+        schedule.running.to_string(),
+        schedule.runs.to_string(),
+        schedule.failures.to_string(),
+        known(last.map(|last| span(last.took))),
+        known(last.map(|last| match &last.by {
+            Some(by) => one_line(&format!("{} by {by}", last.outcome)),
+            None => one_line(&last.outcome),
+        })),
     ]
 }
 
@@ -202,7 +245,7 @@ partial: worker/1#3 did not answer in time
         let words = |text: &str| -> Vec<Vec<String>> {
             text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
         };
-        let shown = table("web", &status(SOME), None);
+        let shown = table("web", &status(SOME), Duration::ZERO, None);
         assert_eq!(words(&shown), words(expected), "\n{shown}");
         // Numbers end in the same column, and words begin in one.
         let lines: Vec<&str> = shown.lines().collect();
@@ -215,11 +258,11 @@ partial: worker/1#3 did not answer in time
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         for width in [1, 20, 79, 80, 81, 120] {
-            let text = table("web", &status(SOME), Some(width));
+            let text = table("web", &status(SOME), Duration::ZERO, Some(width));
             assert!(text.lines().all(|line| line.chars().count() <= width), "{width}\n{text}");
             assert_eq!(text.lines().count(), 6);
         }
-        assert!(table("web", &status(SOME), Some(60)).lines().any(|line| line.ends_with('…')));
+        assert!(table("web", &status(SOME), Duration::ZERO, Some(60)).lines().any(|line| line.ends_with('…')));
     }
 
     #[test]
@@ -229,5 +272,23 @@ partial: worker/1#3 did not answer in time
         assert_eq!(said, ["0.0s", "0.9s", "59.9s", "1m 0s", "59m 59s", "1h 0m", "23h 59m", "1d 1h"]);
         let said = [0, 1023, 1024, 1 << 20, 5 << 30, 3 << 50].map(bytes);
         assert_eq!(said, ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "5.0 GiB", "3072.0 TiB"]);
+    }
+    #[test]
+    fn schedules_follow_their_members_with_their_next_run_and_their_last() {
+        let mut status = status(SOME);
+        let reports = r#"[{"name":"report","next_ms":1000060500,"running":1,"waiting":0,"runs":12,"failures":2,"skipped":0,"missed":0,
+            "disabled":0,"last":{"due_ms":999999000,"took_ms":1500,"attempt":1,"outcome":"done","done":true,"by":"worker/1#3"}},
+            {"name":"once","next_ms":null,"running":0,"waiting":0,"runs":0,"failures":0,"skipped":0,"missed":0,"disabled":0,
+            "last":null}]"#;
+        status.schedules = Some(serde_json::from_str(reports).expect("schedules"));
+        let shown = table("web", &status, Duration::from_millis(1_000_000_000), None);
+        let words: Vec<Vec<&str>> = shown.lines().rev().take(4).map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            words[3],
+            ["SCHEDULE", "NEXT", "IN", "RUNNING", "RUNS", "FAILED", "TOOK", "LAST", "RUN"],
+            "\n{shown}"
+        );
+        assert_eq!(words[2], ["report", "1m", "0s", "1", "12", "2", "1.5s", "done", "by", "worker/1#3"], "\n{shown}");
+        assert_eq!(words[1], ["once", "-", "0", "0", "0", "-", "-"], "\n{shown}");
     }
 }
