@@ -68,7 +68,8 @@ pub enum Command {
     Logs(Logs),
 }
 
-/// How to start. Your plan may look at it; what is set here is set in the plan that it returns, over what that says.
+/// How to start. Your plan may look at it; what is set here is set in the plan that it returns, over what that says: but for
+/// `log_dir`, which is for the plan to use, as in `match &start.log_dir { Some(dir) => plan.logs(Logs::new(dir)), None => plan }`.
 #[derive(Args, Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Start {
@@ -81,7 +82,7 @@ pub struct Start {
     /// Keep the number of the master in this file
     #[arg(long, value_name = "PATH")]
     pub pid_file: Option<PathBuf>,
-    /// The directory for log files, which must be there; a daemon's stdout and stderr go to master.log in it
+    /// The directory for log files; a daemon's stdout and stderr go to master.log in it, and it must be there
     #[arg(long, value_name = "DIR")]
     pub log_dir: Option<PathBuf>,
     /// The directory of the control socket [default: $XDG_RUNTIME_DIR/NAME, /run/NAME or /tmp/NAME-UID]

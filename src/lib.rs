@@ -46,7 +46,7 @@
 //! # Features
 //!
 //! `axum` (default): [`Listener`] as an axum listener, and `axum::serve`. `schedule` (default): cron expressions and intervals,
-//! [`Hatchery::schedule`]. `postcard`: payloads are encoded with postcard
+//! [`Hatchery::schedule`]. `log` (default): [`Hatchery::logs`]. `postcard`: payloads are encoded with postcard
 //! instead of bincode; the same in all processes, which are one program. `async-trait`: for trees of actors that have ractor's
 //! feature of that name on. `control`: a socket for operators, `Hatchery::control` and the module of that name.
 //! `cli`: the commands of your program, start, stop, status and others, in the module of that name.

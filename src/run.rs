@@ -36,7 +36,12 @@ impl Services {
         #[cfg(feature = "control")]
         let control = self.control.and_then(|control| {
             let served = handle.serve_control(control);
-            served.inspect_err(|error| tracing::error!(%error, "the control socket is not served")).ok()
+            let complain = |error: &_| {
+                tracing::error!(%error, "the control socket is not served");
+                // Also where nobody listens to that: every command would say that nothing runs.
+                process::say(&format!("the control socket is not served: {error}"));
+            };
+            served.inspect_err(complain).ok()
         });
         #[cfg(not(feature = "control"))]
         let _ = (self, handle);

@@ -57,7 +57,7 @@ impl Rotation {
         Rotation { daily: true, size: None }
     }
 
-    /// Before it would be longer than so many bytes.
+    /// Before it would be longer than so many bytes. A batch of lines, of up to 128 KiB, is in one file all the same.
     pub fn size(bytes: u64) -> Rotation {
         Rotation { daily: false, size: Some(bytes) }
     }

@@ -1,6 +1,5 @@
 //! The way to the schedules: for the plan before, and for members while they run.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -140,9 +139,17 @@ impl Schedules {
         self.local.desk.add(name, checked, lasting)?;
         if self.local.desk.take_charge() {
             let desk = self.local.desk.clone();
+            let cx = self.cx.clone();
             let page = move |request: Request<Option<String>>| {
-                let desk = desk.clone();
-                async move { Ok::<_, Infallible>(desk.page(request.body.as_deref(), PAGE).await) }
+                let (desk, stopping) = (desk.clone(), cx.stopping());
+                async move {
+                    tokio::select! {
+                        biased;
+                        page = desk.page(request.body.as_deref(), PAGE) => Ok(page),
+                        // What is not known yet will not be: whoever asks must not keep the agent from leaving.
+                        () = stopping => Err("the agent is leaving"),
+                    }
+                }
             };
             // Nobody else answers that.
             let _ = self.cx.messenger().serve(STATUS, page);

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hatchery::schedule::{Missed, Overlap, RunOutcome, ScheduleStatus};
 use hatchery::simulation::{Explore, Fault, Simulation, explore};
-use hatchery::{ClusterHandle, Context, Hatchery, Message, Schedule, Slot, Tick};
+use hatchery::{ClusterHandle, Context, Hatchery, Message, Role, Schedule, Slot, Tick};
 
 use crate::{alone, ms, rough, secs, seeds};
 
@@ -434,6 +434,24 @@ fn a_cluster_without_schedules_or_without_an_agent_has_an_empty_list_of_them() {
             assert_eq!(cluster.messenger().schedules(secs(5)).await, Ok(Vec::new()));
             cluster.shutdown().await?;
         }
+        sim.check_quiescent()
+    });
+}
+
+#[test]
+fn who_asks_for_schedules_while_a_cluster_starts_keeps_no_agent_from_leaving() {
+    Simulation::run(1, |sim| async move {
+        let never = async |_: Context| -> hatchery::Result<()> { std::future::pending().await };
+        let job = |_, _| async { hatchery::Result::<()>::Ok(()) };
+        let cluster =
+            sim.start(Hatchery::new().agent(idle).workers(1, never).schedule("once", Schedule::once(), job)).await?;
+        sim.eventually(secs(5), || cluster.status().ready(Role::AGENT) == 1).await?;
+        let messenger = cluster.messenger();
+        let asked = tokio::time::timeout(ms(100), messenger.schedules(secs(30))).await;
+        assert!(asked.is_err(), "nobody knows before all are ready: {asked:?}");
+        let began = sim.now();
+        let _ = cluster.shutdown().await;
+        assert!(sim.now() - began < secs(1), "{:?}", sim.now() - began);
         sim.check_quiescent()
     });
 }
