@@ -26,7 +26,6 @@ mod exit;
 mod launch;
 mod lent;
 mod listen;
-#[cfg(feature = "log")]
 mod lock;
 mod memory;
 mod notify;
@@ -68,7 +67,7 @@ pub(crate) use lent::Socket;
 pub(crate) use listen::Bound;
 pub use listen::{Address, BindError};
 #[cfg(feature = "log")]
-pub(crate) use lock::{reserve, try_lock};
+pub(crate) use lock::{is_called, reserve, try_lock};
 pub(crate) use notify::{Notifier, Word};
 pub(crate) use nursery::Nursery;
 pub(crate) use panics::{Alarm, Panicked, catch, catch_future, install_hook, is_contained};

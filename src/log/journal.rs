@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::{reserve, try_lock};
+use crate::process::{is_called, reserve, try_lock};
 use crate::transport;
 
 /// One record: a whole part of a page, with room for the positions in the files of one batch.
@@ -79,9 +79,7 @@ impl Journal {
 
     /// Where somebody has removed or renamed it, there is another from now on, which says the same: nobody would find the old one.
     pub(super) fn keep(&mut self) -> io::Result<()> {
-        let own = self.file.metadata()?;
-        let there = self.path.symlink_metadata();
-        if there.is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())) {
+        if is_called(&self.file, &self.path) {
             return Ok(());
         }
         if let Some(dir) = self.path.parent() {

@@ -1,23 +1,20 @@
 //! The file with the number of the master: a lock first, and a number for people and scripts second.
-//!
-//! The lock is on the file itself, and the kernel drops it with the process. So a file without one is stale, whatever is
-//! written in it, and a number in a file with one cannot have come to mean somebody else.
-
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-
-use rustix::fs::{FlockOperation, OFlags, flock};
 
 #[cfg(feature = "cli")]
+use std::fs::{self, File, OpenOptions};
+use std::io;
+#[cfg(feature = "cli")]
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "cli")]
+use rustix::fs::OFlags;
+
+#[cfg(feature = "cli")]
+use super::lock::number_in;
+use super::lock::{LockError, LockFile};
+#[cfg(feature = "cli")]
 use super::stranger::Stranger;
-
-/// A file that is longer is no pid file, but somebody's file whose name was given by mistake: it is not written over.
-const LONGEST: u64 = 64;
-
-/// How often a file may vanish under those who take it. Each time somebody has ended or begun in that moment.
-const ATTEMPTS: usize = 100;
 
 /// Why a pid file cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -37,76 +34,20 @@ fn numbered(pid: Option<u32>) -> String {
 /// A pid file that is held. Dropped, it is removed, unless its name has come to be another file's.
 #[derive(Debug)]
 pub(crate) struct PidFile {
-    path: PathBuf,
-    /// Close-on-exec: a member with a copy would hold the lock on after the master.
-    file: File,
+    _lock: LockFile,
 }
 
 impl PidFile {
     /// Takes the file and writes the number of this process into it. One that nobody holds is taken over.
     pub(crate) fn take(path: &Path) -> Result<PidFile, PidFileError> {
-        let os = |error: io::Error| PidFileError::Os { path: path.to_owned(), error };
-        for _ in 0..ATTEMPTS {
-            // Never through a link: in a directory that is everybody's it would lead to a file that is not ours to write.
-            // Without waiting: a pipe of that name would wait for somebody at its other end.
-            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).mode(0o644).custom_flags(flags.bits() as i32);
-            let file = options.open(path).map_err(os)?;
-            let found = file.metadata().map_err(os)?;
-            if !found.is_file() {
-                return Err(PidFileError::Foreign { path: path.to_owned(), why: "it is no regular file" });
-            }
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(PidFileError::Held { path: path.to_owned(), holder: number_in(&file) });
-                }
-                Err(error) => return Err(os(error.into())),
-            }
-            // Whoever held it may have removed it between our two steps: then our lock is on a file without a name.
-            if !is_called(&file, path) {
-                continue;
-            }
-            if found.len() > LONGEST {
-                return Err(PidFileError::Foreign { path: path.to_owned(), why: "it is too long for one" });
-            }
-            let path = std::path::absolute(path).map_err(os)?;
-            // A reader finds what was there, nothing, or the number: a few bytes at the beginning of an empty file become
-            // its content at once, with its new length.
-            file.set_len(0).map_err(os)?;
-            let line = format!("{}\n", std::process::id());
-            file.write_all_at(line.as_bytes(), 0).map_err(os)?;
-            return Ok(PidFile { path, file });
+        let taken = path.to_owned();
+        match LockFile::take(path, 0o644) {
+            Ok(lock) => Ok(PidFile { _lock: lock }),
+            Err(LockError::Held { holder }) => Err(PidFileError::Held { path: taken, holder }),
+            Err(LockError::Foreign(why)) => Err(PidFileError::Foreign { path: taken, why }),
+            Err(LockError::Os(error)) => Err(PidFileError::Os { path: taken, error }),
         }
-        Err(os(io::Error::other("somebody else takes and removes it all the time")))
     }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        // Removed while it is locked: whoever opens it meanwhile finds that it has lost its name, and makes a new one.
-        if is_called(&self.file, &self.path) {
-            let _ = fs::remove_file(&self.path);
-        }
-        // Said, and not left to the last descriptor: a process that is being started has a copy of it for a moment.
-        let _ = flock(&self.file, FlockOperation::Unlock);
-    }
-}
-
-/// Whether `path` names this very file.
-fn is_called(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
-        (Err(_), _) | (_, Err(_)) => false,
-    }
-}
-
-/// The number in a file that is a whole one: a process that writes it may not have come to its end.
-fn number_in(file: &File) -> Option<u32> {
-    let mut text = [0; 16];
-    let got = file.read_at(&mut text, 0).ok()?;
-    std::str::from_utf8(&text[..got]).ok()?.strip_suffix('\n')?.parse().ok()
 }
 
 /// The process that holds a pid file, held by a descriptor of its own, so that it cannot come to mean another. `None`:
@@ -147,6 +88,7 @@ fn has_locked(pid: u32, file: &File) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, Ordering};
 

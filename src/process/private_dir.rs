@@ -3,17 +3,17 @@
 //! The lock says who holds it, not the socket: a socket outlives a process that was killed, a lock does not. The directory
 //! itself stays; what is in it goes with whoever holds it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::listen::SocketFile;
+use super::lock::{LockError, LockFile};
 
 /// The socket's name in its directory.
 const SOCKET: &str = "control.sock";
@@ -23,9 +23,6 @@ const LOCK: &str = "control.lock";
 
 /// The longest path that the address of a Unix socket has room for, in bytes: 108 with the zero behind it.
 const LONGEST: usize = 107;
-
-/// As often as the lock is looked for anew when somebody has removed it meanwhile: one who leaves does so once.
-const ATTEMPTS: usize = 8;
 
 /// Connections that nobody has accepted yet.
 const BACKLOG: i32 = 128;
@@ -48,6 +45,8 @@ pub(crate) enum ClaimError {
     Held { path: PathBuf, holder: Option<u32> },
     #[error("{} is there already, and is no socket", .0.display())]
     NotASocket(PathBuf),
+    #[error("{} cannot be the lock: {why}", path.display())]
+    NotALock { path: PathBuf, why: &'static str },
     #[error("failed to {step} {}: {error}", path.display())]
     Io { step: &'static str, path: PathBuf, error: io::Error },
 }
@@ -63,7 +62,7 @@ impl ClaimError {
             ClaimError::NotADirectory(_) => io::ErrorKind::NotADirectory,
             ClaimError::NotOurs { .. } | ClaimError::Open { .. } => io::ErrorKind::PermissionDenied,
             ClaimError::Held { .. } => io::ErrorKind::AddrInUse,
-            ClaimError::NotASocket(_) => io::ErrorKind::AlreadyExists,
+            ClaimError::NotASocket(_) | ClaimError::NotALock { .. } => io::ErrorKind::AlreadyExists,
             ClaimError::Io { error, .. } => error.kind(),
         }
     }
@@ -81,14 +80,7 @@ pub(crate) struct PrivateDir {
     path: PathBuf,
     // In this order: whoever takes the lock next finds no socket of ours that it would have to remove.
     _socket: SocketFile,
-    _lock: Lock,
-}
-
-/// The lock, held.
-#[derive(Debug)]
-struct Lock {
-    file: File,
-    path: PathBuf,
+    _lock: LockFile,
 }
 
 /// Where the socket is in `dir`.
@@ -111,7 +103,7 @@ impl PrivateDir {
         let dir = std::path::absolute(dir).map_err(io_error("find", dir))?;
         let socket = socket_path(&dir)?;
         create(&dir)?;
-        let lock = Lock::take(&dir)?;
+        let lock = lock(&dir)?;
         remove_stale(&socket)?;
         let (listener, file) = listen(&socket).map_err(io_error("listen on", &socket))?;
         Ok((PrivateDir { path: socket, _socket: file, _lock: lock }, listener))
@@ -150,59 +142,13 @@ fn create(dir: &Path) -> Result<(), ClaimError> {
     }
 }
 
-impl Lock {
-    fn take(dir: &Path) -> Result<Lock, ClaimError> {
-        let path = dir.join(LOCK);
-        for _ in 0..ATTEMPTS {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            // A pipe that was put there would let us wait for somebody at its other end.
-            options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
-            let mut file = options.open(&path).map_err(io_error("open", &path))?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(ClaimError::Held { path: dir.to_owned(), holder: holder(&mut file) });
-                }
-                Err(error) => return Err(io_error("lock", &path)(error.into())),
-            }
-            let lock = Lock { file, path: path.clone() };
-            // Whoever held it may have removed it between our two steps: then it is a lock on nothing.
-            if lock.is_there() {
-                let text = format!("{}\n", std::process::id());
-                let written = lock.file.set_len(0).and_then(|()| (&lock.file).write_all(text.as_bytes()));
-                written.map_err(io_error("write", &path))?;
-                return Ok(lock);
-            }
-        }
-        Err(ClaimError::Held { path: dir.to_owned(), holder: None })
-    }
-
-    /// Whether the file of that name is the one that is locked.
-    fn is_there(&self) -> bool {
-        let identity = |file: fs::Metadata| (file.dev(), file.ino());
-        match (self.file.metadata(), fs::symlink_metadata(&self.path)) {
-            (Ok(ours), Ok(there)) => identity(ours) == identity(there),
-            (Err(_), _) | (_, Err(_)) => false,
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if self.is_there() {
-            let _ = fs::remove_file(&self.path);
-        }
-        // Said, and not left to the last descriptor: a process that is being started has a copy of it for a moment.
-        let _ = flock(&self.file, FlockOperation::Unlock);
-    }
-}
-
-/// Who says that it holds the lock.
-fn holder(file: &mut File) -> Option<u32> {
-    let mut text = [0; 16];
-    let got = file.read(&mut text).ok()?;
-    std::str::from_utf8(&text[..got]).ok()?.trim().parse().ok()
+fn lock(dir: &Path) -> Result<LockFile, ClaimError> {
+    let path = dir.join(LOCK);
+    LockFile::take(&path, 0o600).map_err(|error| match error {
+        LockError::Held { holder } => ClaimError::Held { path: dir.to_owned(), holder },
+        LockError::Foreign(why) => ClaimError::NotALock { path, why },
+        LockError::Os(error) => io_error("lock", &path)(error),
+    })
 }
 
 /// Removes the socket of a master that was killed. Whoever holds the lock is alone with it.
