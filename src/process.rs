@@ -30,6 +30,7 @@ mod lock;
 mod memory;
 mod notify;
 mod nursery;
+mod orphans;
 mod panics;
 #[cfg(feature = "control")]
 pub(crate) mod peer;
@@ -70,6 +71,7 @@ pub use listen::{Address, BindError};
 pub(crate) use lock::{is_called, reserve, try_lock};
 pub(crate) use notify::{Notifier, Word};
 pub(crate) use nursery::Nursery;
+pub(crate) use orphans::holders;
 pub(crate) use panics::{Alarm, Panicked, catch, catch_future, install_hook, is_contained};
 pub use panics::{Contained, contain, contain_future};
 pub(crate) use pid_file::PidFile;

@@ -13,7 +13,9 @@ use crate::cluster::{Cluster, ClusterError, ClusterHandle, DESCRIPTORS, Home, So
 #[cfg(feature = "control")]
 use crate::control::{Control, ControlGuard};
 use crate::process::signals::{MasterSignals, Wish};
-use crate::process::{self, Launcher, Notifier, Orphans, PidFile, ProcessBackend, have_descriptors};
+use crate::process::{
+    self, BindError, Launcher, Notifier, Orphans, PidFile, ProcessBackend, clock, have_descriptors, holders,
+};
 use crate::reopen::Reopened;
 use crate::supervision::Urgency;
 
@@ -81,7 +83,7 @@ pub(crate) fn master(cluster: &Cluster, services: Services) -> ExitCode {
         Ok(pid_file) => pid_file,
         Err(error) => return say(START_FAILED, &error.to_string()),
     };
-    let sockets = match cluster.bind() {
+    let sockets = match bind(cluster) {
         Ok(sockets) => sockets,
         Err(error) => return say(START_FAILED, &error.to_string()),
     };
@@ -92,6 +94,53 @@ pub(crate) fn master(cluster: &Cluster, services: Services) -> ExitCode {
     // Held until nobody is left.
     drop(pid_file);
     code
+}
+
+/// How long the members of a master that was killed take to notice.
+const NOTICING: Duration = Duration::from_millis(500);
+
+/// How long the sockets of a process that has ended may outlive it.
+const FADING: Duration = Duration::from_millis(100);
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Binds the listeners. What members of a master that was killed still hold is waited for: they have no longer than their grace. What
+/// anybody else holds is not.
+fn bind(cluster: &Cluster) -> Result<Sockets, BindError> {
+    let began = clock::now();
+    let mut seen = began;
+    let mut said = false;
+    loop {
+        let error = match cluster.bind() {
+            Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => error,
+            bound => return bound,
+        };
+        // Looked for after the attempt: one that is not seen any more may have had it.
+        let holders = holders(&cluster.blueprint.program, &error.address);
+        let orphans: Vec<&str> =
+            holders.iter().filter(|holder| holder.is_orphaned).map(|holder| holder.seat.as_str()).collect();
+        let due = match (holders.is_empty(), orphans.is_empty()) {
+            (true, _) => seen + FADING,
+            (false, true) => began + NOTICING,
+            (false, false) => began + cluster.blueprint.orphan_grace + NOTICING,
+        };
+        let now = clock::now();
+        if now > due {
+            return Err(error);
+        }
+        if !holders.is_empty() {
+            seen = now;
+        }
+        if !orphans.is_empty() && !said {
+            let (who, address) = (orphans.join(", "), &error.address);
+            process::say(&format!(
+                "{address} is held by {who} of a master that was killed: waiting until they have gone"
+            ));
+            said = true;
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 fn supervise(

@@ -12,6 +12,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::process::{getpgrp, getpid, kill_process};
 
 use super::descendants::{Mark, family};
+use super::orphans::confess;
 use super::settle::MASTER_LOST;
 
 /// The way out of the process may be blocked by an exit handler that waits for a lock.
@@ -34,6 +35,7 @@ impl Watch {
         let rung = bell.clone();
         thread::Builder::new().name("hatchery-watch".into()).spawn(move || {
             if wait(&master, &rung) == Waited::MasterGone {
+                confess();
                 lost();
             }
             thread::sleep(grace);

@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
         trial("P12: a member that has not become one yet is gone at once", while_booting),
         trial("an orphan answers what it has accepted", drains),
         trial("an orphan answers those who were waiting to be accepted", queued),
+        trial("a master that is started while orphans hold its port waits for them, and says so", succeeded),
     ]
 }
 
@@ -117,4 +118,17 @@ fn drains() {
         assert!(matches!(orphan_end(member), WaitStatus::Exited(_, 110)), "{member}");
     }
     TcpListener::bind(("127.0.0.1", port)).expect("the port is free at once");
+}
+
+fn succeeded() {
+    // One that cannot shut the port: it never comes back to its runtime.
+    let worker = "address ready cluster say:spinning spin";
+    let mut killed = graced(probe("ready", worker).arg("--listen", "127.0.0.1:0"), 1000).ready();
+    let address = killed.said("listens on ").rsplit(' ').next().expect("an address").to_owned();
+    killed.said("worker/0#1 spinning");
+    killed.signal(Signal::SIGKILL);
+    killed.wait();
+    let successor = graced(probe("ready", "ready stopping"), 5000).arg("--listen", &address).ready();
+    successor.complained("worker/0 of a master that was killed: waiting until they have gone");
+    killed.until_nobody();
 }
