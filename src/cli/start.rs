@@ -54,7 +54,7 @@ fn launch(start: &Start, patience: Duration) -> process::ExitCode {
     let log = start.log_dir.as_ref().map(|directory| directory.join(LOG));
     let launched = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
         let launched = runtime.block_on(async {
-            let mut daemon = Daemon::launch(log.as_deref())?;
+            let mut daemon = Daemon::launch(log.as_deref()).await?;
             let launched = daemon.settled(patience).await?;
             Ok((daemon, launched))
         });

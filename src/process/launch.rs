@@ -14,14 +14,21 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socke
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clock;
 use super::daemon::{MAGIC, READY};
+use super::lock::try_lock;
 use super::stranger::Stranger;
 
 /// What is shown of what a daemon has said: two screens of a terminal.
 const WORDS: u64 = 8 * 1024;
+
+/// For how long a log may be held by one that is on its way out.
+const LEAVING: Duration = Duration::from_secs(8);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How a start in the background has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +77,10 @@ impl Daemon {
     /// memory until it is ready, and thrown away after that.
     ///
     /// In a tokio runtime with IO and time.
-    pub(crate) fn launch(log: Option<&Path>) -> io::Result<Daemon> {
-        let interrupts =
+    ///
+    /// A log that another daemon writes to is not written to. One whose master was killed has its grace: it is waited for.
+    pub(crate) async fn launch(log: Option<&Path>) -> io::Result<Daemon> {
+        let mut interrupts =
             Interrupts(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::quit())?);
         let (way, stdin) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         send(&way, MAGIC, SendFlags::NOSIGNAL)?;
@@ -79,6 +88,17 @@ impl Daemon {
         let (said, stdout) = match log {
             Some(path) => {
                 let log = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+                let due = clock::now() + LEAVING;
+                // For as long as anybody of that cluster has it: they inherit it.
+                while !try_lock(&log)? {
+                    if clock::now() > due {
+                        return Err(io::Error::other("another daemon writes to it"));
+                    }
+                    tokio::select! {
+                        () = interrupts.next() => return Err(io::ErrorKind::Interrupted.into()),
+                        () = sleep(PAUSE) => {}
+                    }
+                }
                 let stdout = Stdio::from(log.try_clone()?);
                 (log, stdout)
             }

@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("a daemon that fails to start tells its exit code, its sentence and its last words", failing),
         trial("a daemon whose port is taken fails, and whoever has it is not disturbed", port_taken),
         trial("with a log directory a daemon writes to its log, which is shown when it fails", logged),
+        trial("a daemon does not write into the log of another one", log_in_use),
         trial("a daemon goes on when its launcher is killed while it waits", launcher_killed),
         trial("a start in the background that is interrupted is taken back", taken_back),
         trial("a daemon that hangs is killed when its members would have been", hangs),
@@ -150,6 +151,28 @@ fn logged() {
     shown.said("serving");
     place.stop(0);
     launcher.expect_nobody();
+}
+
+fn log_in_use() {
+    let (one, two) = (place(), place());
+    let logs = one.path("logs");
+    fs::create_dir(&logs).expect("room");
+    let started =
+        |place: &Place| start(place, "ready stopping", "ready stopping").arg("--log-dir", logs.display()).go();
+    let mut first = started(&one);
+    daemon(&mut first);
+    let log = || fs::read_to_string(logs.join("master.log")).expect("it is there");
+    let before = log();
+    let mut second = started(&two);
+    second.wait_code(1);
+    second.complained("another daemon writes to it");
+    assert_eq!(log(), before);
+    one.stop(0);
+    // And who comes after it writes on.
+    let mut second = started(&two);
+    daemon(&mut second);
+    assert!(log().starts_with(&before));
+    two.stop(0);
 }
 
 fn launcher_killed() {
