@@ -1,8 +1,11 @@
 //! `logs`: what stands in the log files of a directory, and what is being written to them.
 //!
-//! A file is followed by its name: where another one has it by now, what is left of the old one is read first. One that has
-//! become shorter was emptied in place, and begins anew.
+//! A file is followed by its name: where another one has it by now, what is left of the old one is read first, then those that had
+//! the name in between, under whatever name they have been put aside. One that has become shorter was emptied in place, and begins
+//! anew.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -11,6 +14,7 @@ use std::time::Duration;
 
 use super::Logs;
 use super::exit::ExitCode;
+use crate::text::show as show_char;
 
 /// How soon a line that was written is shown. Looking at a few files costs next to nothing.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -110,14 +114,40 @@ impl Directory {
             writeln!(to, "==> {} <==", path.file_name().unwrap_or_default().to_string_lossy())?;
             self.shown = Some(path.clone());
         }
-        to.write_all(lines)
+        to.write_all(&visible(lines))
     }
+}
+
+/// Lines as a terminal may be given them: what a program wrote on its stderr may be anybody's text.
+fn visible(lines: &[u8]) -> Cow<'_, [u8]> {
+    // Beyond ASCII, what is not to be shown begins with one of two bytes.
+    if !lines.iter().any(|&byte| (byte < b' ' && byte != b'\n' && byte != b'\t') || matches!(byte, 0x7f | 0xc2 | 0xe2))
+    {
+        return Cow::Borrowed(lines);
+    }
+    let mut text = String::with_capacity(lines.len() + 16);
+    for c in String::from_utf8_lossy(lines).chars() {
+        match c {
+            '\n' => text.push('\n'),
+            c => show_char(c, &mut text),
+        }
+    }
+    Cow::Owned(text.into_bytes())
+}
+
+/// Which file it is, whatever it is called.
+type Identity = (u64, u64);
+
+fn identity(about: &fs::Metadata) -> Identity {
+    (about.dev(), about.ino())
 }
 
 /// One file, as far as it was read.
 struct LogFile {
     path: PathBuf,
     file: File,
+    /// Those that had been put aside before it was begun, or were read.
+    aside: BTreeSet<Identity>,
     read: u64,
     /// The beginning of a line whose end has not come.
     begun: Vec<u8>,
@@ -131,7 +161,9 @@ impl LogFile {
             None => 0,
         };
         file.seek(SeekFrom::Start(read))?;
-        Ok(LogFile { path, file, read, begun: Vec::new() })
+        let mut file = LogFile { path, file, aside: BTreeSet::new(), read, begun: Vec::new() };
+        file.aside = file.put_aside().into_iter().map(|(_, identity, _)| identity).collect();
+        Ok(file)
     }
 
     /// The lines that have become whole since it was last looked at, or some of them.
@@ -147,17 +179,41 @@ impl LogFile {
             && self.file.metadata()?.len() <= self.read
         {
             lines.append(&mut self.cut());
+            self.aside.insert(identity(&self.file.metadata()?));
             (self.file, self.read) = (successor, 0);
             lines.extend(self.some()?);
         }
         Ok(lines)
     }
 
-    /// The file that has the name by now, if it is another.
+    /// The file that had the name after this one, if it has lost it: the first that was put aside since, or the one that has it.
     fn successor(&self) -> Option<File> {
-        let next = File::open(&self.path).ok()?;
-        let identity = |file: &File| file.metadata().map(|file| (file.dev(), file.ino())).ok();
-        (identity(&next)? != identity(&self.file)?).then_some(next)
+        let now = File::open(&self.path).ok()?;
+        let (own, latest) = (identity(&self.file.metadata().ok()?), identity(&now.metadata().ok()?));
+        if own == latest {
+            return None;
+        }
+        let unread = |found: &Identity| *found != own && *found != latest && !self.aside.contains(found);
+        let mut between: Vec<_> = self.put_aside().into_iter().filter(|(_, found, _)| unread(found)).collect();
+        // Each was written to until the next was begun. The kernel's clock for files stands still for milliseconds: then by the
+        // names that we give, `worker.log.2026-11-28` and `worker.log.2026-11-28.1`.
+        between.sort_by_cached_key(|(modified, _, path)| (*modified, path.as_os_str().len(), path.clone()));
+        between.into_iter().find_map(|(.., path)| File::open(path).ok()).or(Some(now))
+    }
+
+    /// The files whose names begin with this one's, with when they were written to last, in nanoseconds. Not those that were
+    /// compressed: they are no text.
+    fn put_aside(&self) -> Vec<(i128, Identity, PathBuf)> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned() + ".";
+        let entries = self.path.parent().and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten();
+        let of = |path: PathBuf| {
+            let file = path.file_name()?.to_str()?;
+            let about = path.metadata().ok()?;
+            let is_one = file.starts_with(&name) && !file.ends_with("gz") && !file.ends_with("zst") && about.is_file();
+            let modified = i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec());
+            is_one.then(|| (modified, identity(&about), path))
+        };
+        entries.flatten().filter_map(|entry| of(entry.path())).collect()
     }
 
     /// The whole lines of what comes next in the file.
@@ -211,6 +267,7 @@ fn last_lines(file: &mut File, lines: usize) -> io::Result<u64> {
 mod tests {
     use std::fs::OpenOptions;
     use std::path::Path;
+    use std::time::UNIX_EPOCH;
 
     use super::*;
 
@@ -253,6 +310,45 @@ mod tests {
         assert_eq!(news(&mut reader), "");
         append(&log, "seven\n");
         assert_eq!(news(&mut reader), "seven\n");
+    }
+
+    #[test]
+    fn a_file_that_had_the_name_between_two_looks_is_shown_and_one_of_before_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("worker.log");
+        append(&directory.path().join("worker.log.2026-11-01"), "long ago\n");
+        append(&log, "one\n");
+        let mut reader = of(directory.path(), 100);
+        assert_eq!(news(&mut reader), "one\n");
+        for (nth, line) in ["two\n", "three\n", "four\n"].into_iter().enumerate() {
+            append(&log, line);
+            let written = UNIX_EPOCH + Duration::from_secs(nth as u64);
+            File::options().write(true).open(&log).and_then(|file| file.set_modified(written)).expect("it is ours");
+            // As another program numbers them: the latest is the first.
+            for older in (1..=nth).rev() {
+                let name = |nth: usize| directory.path().join(format!("worker.log.{nth}"));
+                fs::rename(name(older), name(older + 1)).expect("it is there");
+            }
+            fs::rename(&log, directory.path().join("worker.log.1")).expect("it is there");
+        }
+        append(&log, "five\n");
+        assert_eq!(news(&mut reader), "two\nthree\nfour\nfive\n");
+        // As ours are called, and all in one moment of the clock that files have.
+        for (nth, line) in ["six\n", "seven\n", "eight\n"].into_iter().enumerate() {
+            append(&log, line);
+            File::options().write(true).open(&log).and_then(|file| file.set_modified(UNIX_EPOCH)).expect("it is ours");
+            let end = if nth == 0 { String::new() } else { format!(".{nth}") };
+            fs::rename(&log, directory.path().join(format!("worker.log.2026-11-28{end}"))).expect("it is there");
+        }
+        append(&log, "nine\n");
+        assert_eq!(news(&mut reader), "six\nseven\neight\nnine\n");
+    }
+
+    #[test]
+    fn what_would_move_a_cursor_is_shown_as_what_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        append(&directory.path().join("master.log"), "größer\u{1b}[2J\u{9b}31m\t€\u{202e}end\n");
+        assert_eq!(news(&mut of(directory.path(), 100)), "größer\\u{1b}[2J\\u{9b}31m\t€\\u{202e}end\n");
     }
 
     #[test]

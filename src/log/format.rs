@@ -14,7 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::stamp::Stamp;
 use crate::member::Calendar;
-use crate::text::cut;
+use crate::text::{cut, show};
 
 /// The span of a member, which every line names in a place of its own.
 const MEMBER_SPAN: &str = "member";
@@ -113,7 +113,7 @@ pub(super) fn plain(line: &[u8], longest: usize) -> Cow<'_, [u8]> {
     }
     let mut text = String::with_capacity(body.len() + 16);
     for c in String::from_utf8_lossy(body).chars() {
-        escape(c, &mut text);
+        show(c, &mut text);
     }
     if text.len() >= longest {
         const NOTE: usize = 40;
@@ -122,14 +122,6 @@ pub(super) fn plain(line: &[u8], longest: usize) -> Cow<'_, [u8]> {
     }
     text.push('\n');
     Cow::Owned(text.into_bytes())
-}
-
-/// A tab is as harmless as a space.
-fn escape(c: char, into: &mut String) {
-    match c.is_control() && c != '\t' {
-        true => into.extend(c.escape_default()),
-        false => into.push(c),
-    }
 }
 
 /// What is said in the name of a member, or of nobody in particular, by the library.
@@ -160,11 +152,11 @@ impl Entry<'_> {
             return format!("{entry}\n").into_bytes();
         }
         let mut text = format!("{time} {level:>5} {member} {target}: ");
-        message.chars().for_each(|c| escape(c, &mut text));
+        message.chars().for_each(|c| show(c, &mut text));
         text.push('\n');
         for line in backtrace.lines() {
             text.push_str("    ");
-            line.chars().for_each(|c| escape(c, &mut text));
+            line.chars().for_each(|c| show(c, &mut text));
             text.push('\n');
         }
         text.into_bytes()
