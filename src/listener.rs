@@ -20,7 +20,7 @@ use tokio::time::Sleep;
 
 pub use self::address::{LocalAddr, PeerAddr};
 pub use self::socket::TokioListener;
-use self::socket::{SharedSocket, is_of_the_connection};
+use self::socket::{SharedSocket, is_of_the_connection, is_shut};
 use self::stream::Inner;
 pub use self::stream::Stream;
 #[cfg(feature = "simulation")]
@@ -171,7 +171,7 @@ impl Listener {
         if is_of_the_connection(error) {
             return;
         }
-        if self.next_pause == FIRST_PAUSE {
+        if self.next_pause == FIRST_PAUSE && !is_shut(error) {
             tracing::warn!(%error, "accept failed: waiting");
         }
         self.pause = Some(Box::pin(tokio::time::sleep(self.next_pause)));
@@ -233,5 +233,7 @@ mod tests {
         assert!(listener.accept().await.is_none());
         let refused = std::net::TcpStream::connect(address).expect_err("nobody accepts any more");
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        // What a sibling finds that has not been told to stop yet.
+        assert!(listener.socket.accept_now().is_err_and(|error| is_shut(&error)));
     }
 }

@@ -31,8 +31,10 @@ fn ask(place: &Place, request: &ControlRequest, patience: &Patience) -> ExitCode
     match client.and_then(|mut client| client.ask(request, patience.timeout)) {
         Ok(ControlReply::Why { text }) => print(&format!("{text}\n")),
         Ok(ControlReply::Done { what }) => print(&format!("{what}\n")),
-        Ok(ControlReply::Reopened { by, failed, silent }) if failed.is_empty() && silent.is_empty() => {
-            print(&format!("opened anew by {}\n", by.join(", ")))
+        Ok(ControlReply::Reopened { by, failed, silent }) if failed.is_empty() && !by.is_empty() => {
+            // Who stands still may have no files at all.
+            let silent = silent.iter().map(|member| format!("; {member} does not answer"));
+            print(&format!("opened anew by {}{}\n", by.join(", "), silent.collect::<String>()))
         }
         Ok(other) => not_done(&other),
         Err(error) => failed(&error),

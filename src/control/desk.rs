@@ -70,12 +70,20 @@ fn why(cluster: &ClusterHandle, name: &str) -> ControlReply {
     match cluster.why(slot) {
         // Its moments count from the start of the master: so that they say something, so does the present.
         Some(why) => ControlReply::Why { text: format!("{why}\n  {} now", cluster.now()) },
-        None => ControlReply::Failed { why: format!("there is no slot {slot}") },
+        None => {
+            let role = slot.role();
+            let count = cluster.which_children().iter().filter(|child| child.slot.role() == role).count();
+            ControlReply::Failed { why: format!("there is no slot {slot}: {role} has {count}, counted from 0") }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
     use super::*;
     use crate::context::Context;
     use crate::hatchery::Hatchery;
@@ -93,16 +101,26 @@ mod tests {
         Peer::of(&near).expect("it is connected")
     }
 
-    async fn cluster() -> ClusterHandle {
-        let idle = |cx: Context| async move {
-            cx.ready();
-            cx.stopping().await;
-            Ok::<(), String>(())
+    /// One whose worker gets ready as often as there is a permit.
+    async fn gated(permits: &Arc<Semaphore>) -> ClusterHandle {
+        let permits = permits.clone();
+        let idle = move |cx: Context| {
+            let permits = permits.clone();
+            async move {
+                permits.acquire().await.expect("it is never closed").forget();
+                cx.ready();
+                cx.stopping().await;
+                Ok::<(), String>(())
+            }
         };
         let cluster = Hatchery::new().workers(1, idle).in_threads().enter().expect("a good plan");
         let handle = cluster.start().await.expect("it starts");
         handle.ready().await.expect("it comes up");
         handle
+    }
+
+    async fn cluster() -> ClusterHandle {
+        gated(&Arc::new(Semaphore::new(1))).await
     }
 
     fn restart() -> ControlRequest {
@@ -145,10 +163,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_wish_whose_asker_has_no_time_goes_on_to_its_end() {
-        let handle = cluster().await;
+        let permits = Arc::new(Semaphore::new(1));
+        let handle = gated(&permits).await;
         let desk = Desk::new(&handle, Admins::OwnerAndRoot);
         let reply = desk.answer(restart(), ourselves(), Duration::ZERO).await;
         assert_eq!(reply, ControlReply::StillGoing { what: "restart worker/0".into() });
+        permits.add_permits(1);
         desk.operations.ended().await;
         let is_new =
             |member: &MemberStatus| member.id.to_string() == "worker/0#2" && member.state == MemberState::Ready;

@@ -15,6 +15,7 @@ use crate::identity::{MemberId, Role, Slot};
 use crate::process::clock;
 use crate::process::peer::Peer;
 use crate::reopen::Reopened;
+use crate::roster::MemberState;
 use crate::supervision::{Conclusion, Plan};
 use crate::text::cut;
 
@@ -155,7 +156,15 @@ async fn stop(cluster: &ClusterHandle, patience: Option<Duration>) -> ControlRep
 async fn reopen(cluster: &ClusterHandle, patience: Duration) -> ControlReply {
     let Reopened { by, failed, silent } = cluster.reopen(patience).await;
     if by.is_empty() && failed.is_empty() && silent.is_empty() {
-        return ControlReply::Failed { why: "no member keeps files that it could open anew".into() };
+        let is_away = |state: MemberState| matches!(state, MemberState::Starting | MemberState::Waiting);
+        let members = cluster.status().members;
+        let away: Vec<String> =
+            members.iter().filter(|member| is_away(member.state)).map(|member| member.id.slot().to_string()).collect();
+        let why = match away.is_empty() {
+            true => "no member keeps files that it could open anew".to_owned(),
+            false => format!("nobody has files open: {} will open what is there when it begins", away.join(", ")),
+        };
+        return ControlReply::Failed { why };
     }
     let names = |members: Vec<MemberId>| members.iter().map(MemberId::to_string).collect();
     let failed = failed.into_iter().map(|(member, why)| (member.to_string(), why)).collect();

@@ -115,6 +115,12 @@ fn tcp(stream: TcpStream, peer: SocketAddr) -> io::Result<(Inner, PeerAddr)> {
     Ok((Inner::Tcp(stream), PeerAddr::Tcp(peer)))
 }
 
+/// Whether an error of accept says that the socket was [shut](SharedSocket::shut), by a sibling that has been told to stop a moment
+/// before this one is.
+pub(super) fn is_shut(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::INVAL)
+}
+
 /// Whether an error of accept is one of the connection that was to be accepted: Linux passes those on, and the next one
 /// may be fine.
 pub(super) fn is_of_the_connection(error: &io::Error) -> bool {

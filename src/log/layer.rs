@@ -12,7 +12,8 @@ use tracing_subscriber::registry::LookupSpan;
 use super::format::{Clock, Entry, Line, Whole, name_member, plain};
 use super::handle::{Local, local};
 use super::outbox::Outbox;
-use super::settings::Rules;
+use super::settings::{LEVEL, Rules};
+use super::stamp::Stamp;
 use crate::context::Context;
 use crate::member::EXCEPTION_TARGET;
 use crate::text::cut;
@@ -25,10 +26,13 @@ pub fn layer<S>(cx: &Context) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let Some(Local { rules, outbox, clock }) = local(cx) else {
-        return fmt::layer().with_ansi(false).with_writer(io::stderr).boxed();
-    };
     let member = cx.id().to_string();
+    let Some(Local { rules, outbox, clock }) = local(cx) else {
+        let spawner = cx.member().spawner.clone();
+        let clock = Clock { calendar: Arc::new(move || spawner.calendar()), stamp: Arc::new(Stamp::utc()) };
+        let layer = fmt::layer().with_ansi(false).with_writer(io::stderr);
+        return layer.event_format(Whole(Line { clock, member })).with_filter(LEVEL).boxed();
+    };
     let (level, json) = (rules.level, rules.json);
     let desk = Desk { file: rules.of_role(cx.role()), rules, outbox, clock: clock.clone(), member: member.clone() };
     let layer = fmt::layer().with_ansi(false).with_writer(desk);

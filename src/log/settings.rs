@@ -25,6 +25,9 @@ pub(crate) const PAYLOAD: usize = 64 * 1024;
 /// What a batch is besides its lines: numbers and lengths.
 const HEAD: usize = 1024;
 
+/// What is logged where nobody says what.
+pub(super) const LEVEL: LevelFilter = LevelFilter::INFO;
+
 /// The smallest buffer that is worth having: a few batches.
 const BUFFER: usize = 1 << 20;
 
@@ -81,7 +84,7 @@ impl Logs {
         Logs {
             dir: dir.into(),
             json: false,
-            level: LevelFilter::INFO,
+            level: LEVEL,
             kinds: Vec::new(),
             rotation: Rotation::daily(),
             keep_days: 31,
@@ -160,11 +163,11 @@ impl Logs {
             let why = format!("it is {payload_limit} bytes, and logs need {PAYLOAD}");
             return Err(LogsError::wrong("the payload limit", why));
         }
-        let zone = match &self.zone {
-            None => TimeZone::UTC,
+        let stamp = match &self.zone {
+            None => Stamp::utc(),
             Some(name) => {
                 let unknown = |error: jiff::Error| LogsError::wrong("the time zone", error.to_string());
-                TimeZone::get(name).map_err(unknown)?
+                Stamp::new(TimeZone::get(name).map_err(unknown)?)
             }
         };
         if roles.iter().any(|role| role.name() == ERRORS) {
@@ -206,7 +209,7 @@ impl Logs {
             keep_days: self.keep_days,
             buffer: self.buffer,
             batch,
-            stamp: Arc::new(Stamp::new(zone)),
+            stamp: Arc::new(stamp),
             backtraces: self.backtraces,
         })
     }

@@ -46,6 +46,10 @@ impl Stamp {
         Stamp { zone }
     }
 
+    pub(super) fn utc() -> Stamp {
+        Stamp::new(TimeZone::UTC)
+    }
+
     /// Writes a moment as RFC 3339 has it, to the millisecond.
     pub(super) fn write(&self, at: SystemTime, out: &mut impl fmt::Write) -> fmt::Result {
         let (second, millis) = split(at);

@@ -222,7 +222,7 @@ impl Keeper {
                     Some(error) => self.fail(name, run.number, format!("it could not be written down: {error}")),
                 },
                 Step::Conclude(last) => match last.outcome.is_done() {
-                    true => tracing::info!(schedule = %name, took = ?last.duration(), by = last.by, "run done"),
+                    true => tracing::debug!(schedule = %name, took = ?last.duration(), by = last.by, "run done"),
                     false => {
                         let (outcome, attempt) = (&last.outcome, last.attempt);
                         tracing::warn!(schedule = %name, attempt, by = last.by, took = ?last.duration(), %outcome, "run failed");

@@ -202,7 +202,7 @@ fn wrong() {
         (restart("master/0"), "there is no role \"master\""),
         (restart("a\nb"), "a slot is named as in \"worker/2\", not \"a\\nb\""),
         (ControlRequest::StopSlot { slot: slot("worker/9") }, "there is no slot worker/9"),
-        (ControlRequest::Why { slot: slot("worker/9") }, "there is no slot worker/9"),
+        (ControlRequest::Why { slot: slot("worker/9") }, "there is no slot worker/9: worker has 2, counted from 0"),
         (ControlRequest::Scale { role: slot("mailer"), count: 1 }, "there is no role \"mailer\""),
         (ControlRequest::Scale { role: slot("agent"), count: 2 }, "role agent may have 1 members at most"),
         (ControlRequest::Reopen, "no member keeps files that it could open anew"),
