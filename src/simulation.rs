@@ -146,7 +146,7 @@ impl Simulation {
         Fut: Future<Output = Result<(), E>>,
         E: Into<BoxError>,
     {
-        run::run(seed, run::Bounds::default(), Vec::new(), test).map_err(Box::new)
+        run::run(seed, run::Bounds::default(), Vec::new(), Box::new(run::attempt(test))).map_err(Box::new)
     }
 
     /// The seed of this world.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::Simulation;
 use super::chaos::Stroke;
-use super::run::{Bounds, Failure, Run, run};
+use super::run::{Attempt, Bounds, Failure, Run, attempt, run};
 use super::trace::hash;
 use crate::error::BoxError;
 
@@ -58,6 +58,9 @@ const FEW: usize = 20;
 
 /// How many runs it may take to make a failure smaller.
 const ATTEMPTS: usize = 100;
+
+/// A test that has lost its type.
+type Test<'a> = &'a (dyn Fn(Simulation) -> Attempt<'a> + Sync + 'a);
 
 /// Runs a test once for each seed, each time in a world of its own. With `HATCHERY_SEED` set, for that one only.
 ///
@@ -159,12 +162,17 @@ impl Explore {
     /// # Panics
     /// `HATCHERY_SEED` is set, and no number.
     #[track_caller]
-    pub fn try_run<F, Fut, E>(mut self, test: F) -> Result<Explored, Box<Failure>>
+    pub fn try_run<F, Fut, E>(self, test: F) -> Result<Explored, Box<Failure>>
     where
         F: Fn(Simulation) -> Fut + Sync,
         Fut: Future<Output = Result<(), E>>,
         E: Into<BoxError>,
     {
+        self.all(&|simulation| attempt(&test)(simulation))
+    }
+
+    #[track_caller]
+    fn all(mut self, test: Test<'_>) -> Result<Explored, Box<Failure>> {
         if let Some(text) = env::var_os(SEED) {
             self.seeds = vec![named(&text).unwrap_or_else(|wrong| panic!("{wrong}"))];
         }
@@ -177,7 +185,7 @@ impl Explore {
                 if at >= self.seeds.len() || at > failed_at.load(Ordering::Relaxed) {
                     return;
                 }
-                let result = self.seed(at, &test);
+                let result = self.seed(at, test);
                 if result.is_err() {
                     failed_at.fetch_min(at, Ordering::Relaxed);
                 }
@@ -196,24 +204,19 @@ impl Explore {
         for (_, result) in results {
             match result {
                 Ok((summary, repeated)) => explored.add(&summary, repeated),
-                Err(failure) => return Err(Box::new(self.shortened(failure, &test))),
+                Err(failure) => return Err(Box::new(self.shortened(failure, test))),
             }
         }
         Ok(explored)
     }
 
     /// One seed, perhaps twice.
-    fn seed<F, Fut, E>(&self, at: usize, test: &F) -> Result<(Summary, bool), Failure>
-    where
-        F: Fn(Simulation) -> Fut,
-        Fut: Future<Output = Result<(), E>>,
-        E: Into<BoxError>,
-    {
+    fn seed(&self, at: usize, test: Test<'_>) -> Result<(Summary, bool), Failure> {
         let seed = self.seeds[at];
-        let first = run(seed, self.bounds, Vec::new(), test)?;
+        let first = run(seed, self.bounds, Vec::new(), Box::new(test))?;
         let twice = self.every > 0 && (self.seeds.len() <= FEW || at.is_multiple_of(self.every));
         if twice {
-            let second = run(seed, self.bounds, Vec::new(), test)?;
+            let second = run(seed, self.bounds, Vec::new(), Box::new(test))?;
             if let Some(difference) = first.difference(&second) {
                 let reason = format!(
                     "two runs of it differ, and so does whatever it proves. {difference}\n\
@@ -228,12 +231,7 @@ impl Explore {
 
     /// Leaves out one fault of chaos after the other, for as long as it still fails in the same way. Another failure may be
     /// worth knowing, and is not what this seed was about.
-    fn shortened<F, Fut, E>(&self, failure: Failure, test: &F) -> Failure
-    where
-        F: Fn(Simulation) -> Fut,
-        Fut: Future<Output = Result<(), E>>,
-        E: Into<BoxError>,
-    {
+    fn shortened(&self, failure: Failure, test: Test<'_>) -> Failure {
         let (mut smallest, mut omitted) = (failure, Vec::new());
         if !self.shortens {
             return smallest;
@@ -242,7 +240,7 @@ impl Explore {
         let candidates: Vec<Stroke> = smallest.chaos.iter().rev().copied().collect();
         for candidate in candidates.into_iter().take(ATTEMPTS) {
             omitted.push(candidate);
-            match run(smallest.seed, self.bounds, omitted.clone(), test) {
+            match run(smallest.seed, self.bounds, omitted.clone(), Box::new(test)) {
                 Err(failure) if failure.is_like(&smallest) => smallest = failure,
                 Ok(_) | Err(_) => drop(omitted.pop()),
             }

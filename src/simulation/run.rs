@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,13 +119,29 @@ pub(super) struct Bounds {
     pub(super) standstill: Duration,
 }
 
-/// Runs one world. `omitted`: the faults of chaos that are left out.
-pub(super) fn run<F, Fut, E>(seed: u64, bounds: Bounds, omitted: Vec<Stroke>, test: F) -> Result<Run, Failure>
+/// What a test does in one world.
+pub(super) type Attempt<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + 'a>>;
+
+/// Begins it.
+pub(super) fn attempt<'a, Fut, E>(test: impl FnOnce(Simulation) -> Fut + 'a) -> impl FnOnce(Simulation) -> Attempt<'a>
 where
-    F: FnOnce(Simulation) -> Fut,
-    Fut: Future<Output = Result<(), E>>,
+    Fut: Future<Output = Result<(), E>> + 'a,
     E: Into<BoxError>,
 {
+    move |simulation| {
+        let test = test(simulation);
+        Box::pin(async move { test.await.map_err(Into::into) })
+    }
+}
+
+/// Runs one world. `omitted`: the faults of chaos that are left out. The test has lost its type: what runs it is compiled here,
+/// and not in every test again.
+pub(super) fn run<'a>(
+    seed: u64,
+    bounds: Bounds,
+    omitted: Vec<Stroke>,
+    test: Box<dyn FnOnce(Simulation) -> Attempt<'a> + 'a>,
+) -> Result<Run, Failure> {
     if tokio::runtime::Handle::try_current().is_ok() {
         let reason =
             "a simulation brings its own runtime, and this thread is within another: take #[test] for #[tokio::test]";
@@ -163,20 +180,15 @@ where
     result
 }
 
-async fn drive<F, Fut, E>(
+async fn drive<'a>(
     world: &Arc<World>,
     bounds: Bounds,
     inbox: mpsc::UnboundedReceiver<Job>,
-    test: F,
-) -> Result<(), String>
-where
-    F: FnOnce(Simulation) -> Fut,
-    Fut: Future<Output = Result<(), E>>,
-    E: Into<BoxError>,
-{
+    test: Box<dyn FnOnce(Simulation) -> Attempt<'a> + 'a>,
+) -> Result<(), String> {
     tokio::task::spawn_local(work(inbox));
     let mut halted = world.halted.subscribe();
-    let mut test = Box::pin(test(Simulation::of(world.clone())));
+    let mut test = test(Simulation::of(world.clone()));
     let test = std::future::poll_fn(move |context| {
         world.polls_test();
         test.as_mut().poll(context)
@@ -189,7 +201,7 @@ where
         () = tokio::time::sleep(bounds.virtual_time) => {
             return Err(format!("it has not ended after {:?} of virtual time", bounds.virtual_time));
         }
-        result = test => result.map_err(|error| chain(&*error.into()))?,
+        result = test => result.map_err(|error| chain(&*error))?,
     }
     // The test has let go of everything it held.
     let living: Vec<String> = world.state().living.keys().map(ToString::to_string).collect();
