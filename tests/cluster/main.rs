@@ -5,7 +5,7 @@
 //!
 //! # Scenarios of the peers' suites that make no sense here, and why
 //!
-//! The names of the tests say which scenario they are; 22, the single process, is in tests/threads.rs; 25, the schedule, in
+//! The names of the tests say which scenario they are; 22, the single process, is in tests/threads; 25, the schedule, in
 //! tests/simulation/schedules.rs and tests/conformance. These have none:
 //!
 //! - 10 and 15 in the environment "local": there are no environments. Whether the dead are replaced is a setting.

@@ -3,7 +3,7 @@
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
-use crate::family::{family, read, until};
+use crate::family::{family, read, ready, until};
 use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
@@ -28,8 +28,7 @@ fn entry(log: &str, text: &str) -> Vec<String> {
 
 fn exceptions() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut family = family("count", dir.path(), &["0"]);
-    family.hear_of("ready");
+    let family = ready("count", dir.path(), &["0"]);
     family.order("worker/0", "throw");
     family.until_logged("error.log", "thrown here");
     family.order("worker/1", "abort");
@@ -57,8 +56,7 @@ fn exceptions() {
 
 fn ends() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut family = family("count", dir.path(), &["0"]);
-    family.hear_of("ready");
+    let mut family = ready("count", dir.path(), &["0"]);
     family.signal(family.pid("worker/1"), Signal::KILL);
     family.until_logged("error.log", "ERROR worker/1#1 hatchery::exception: killed by signal 9");
     family.kill_agent();
@@ -74,8 +72,7 @@ fn ends() {
 
 fn errors() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut family = family("count", dir.path(), &["0"]);
-    family.hear_of("ready");
+    let family = ready("count", dir.path(), &["0"]);
     family.order("worker/1", "fail");
     family.order("worker/1", "forge");
     family.order("worker/1", "fail to format");

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,6 +24,10 @@ pub struct Family {
     scenario: String,
     dir: PathBuf,
     told: Receiver<String>,
+    /// What it has said on stderr.
+    complaints: Arc<Mutex<String>>,
+    /// Resolves when it will say no more there.
+    listening: Option<JoinHandle<()>>,
     /// The latest of each slot.
     pids: BTreeMap<String, u32>,
 }
@@ -29,6 +35,14 @@ pub struct Family {
 /// One that does what `scenario` says, and logs into `dir`.
 pub fn family(scenario: &str, dir: &Path, arguments: &[&str]) -> Family {
     through(&[], scenario, dir, arguments)
+}
+
+/// The same, when all members are ready.
+#[track_caller]
+pub fn ready(scenario: &str, dir: &Path, arguments: &[&str]) -> Family {
+    let mut family = family(scenario, dir, arguments);
+    family.hear_of("ready");
+    family
 }
 
 /// The same, started by these words, which end by running what follows them.
@@ -49,7 +63,18 @@ pub fn through(words: &[&str], scenario: &str, dir: &Path, arguments: &[&str]) -
             }
         }
     });
-    Family { master, scenario: scenario.into(), dir: dir.into(), told, pids: BTreeMap::new() }
+    let complaints = Arc::new(Mutex::new(String::new()));
+    let stderr = master.stderr.take().expect("it is piped");
+    let heard = complaints.clone();
+    let listening = std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut heard = heard.lock().expect("nobody panics with it");
+            heard.push_str(&line);
+            heard.push('\n');
+        }
+    });
+    let (scenario, dir) = (scenario.into(), dir.into());
+    Family { master, scenario, dir, told, complaints, listening: Some(listening), pids: BTreeMap::new() }
 }
 
 impl Family {
@@ -117,14 +142,21 @@ impl Family {
         until("its end", || self.master.try_wait().expect("it is ours"))
     }
 
-    /// What is on its stderr by now. To be called once.
+    /// All that it says on stderr until its end, which is now.
     pub fn stderr(&mut self) -> String {
-        let mut text = String::new();
-        if let Some(mut stderr) = self.master.stderr.take() {
-            let _ = self.master.kill();
-            let _ = stderr.read_to_string(&mut text);
+        let _ = self.master.kill();
+        if let Some(listening) = self.listening.take() {
+            listening.join().expect("it does not panic");
         }
-        text
+        self.complaints.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Waits until it says that on stderr.
+    #[track_caller]
+    pub fn until_complained(&self, text: &str) {
+        until(&format!("{text:?} on stderr"), || {
+            self.complaints.lock().expect("nobody panics with it").contains(text).then_some(())
+        });
     }
 
     /// A file of it.

@@ -5,7 +5,7 @@ use std::fs;
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
-use crate::family::{all_of, counted, family, read, until};
+use crate::family::{all_of, counted, family, read, ready, until};
 use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
@@ -21,8 +21,7 @@ pub fn trials() -> Vec<Trial> {
 fn renamed() {
     const LINES: u64 = 4000;
     let dir = tempfile::tempdir().expect("a directory");
-    let mut family = family("count", dir.path(), &[&LINES.to_string(), "200"]);
-    family.hear_of("ready");
+    let mut family = ready("count", dir.path(), &[&LINES.to_string(), "200"]);
     for nth in 0..3 {
         until("something to rename", || (!read(dir.path(), "worker.log").is_empty()).then_some(()));
         fs::rename(dir.path().join("worker.log"), dir.path().join(format!("aside.{nth}"))).expect("it is there");
@@ -38,8 +37,7 @@ fn renamed() {
 fn rolled() {
     const LINES: u64 = 2000;
     let dir = tempfile::tempdir().expect("a directory");
-    let mut family = family("count in small files", dir.path(), &[&LINES.to_string(), "100"]);
-    family.hear_of("ready");
+    let mut family = ready("count in small files", dir.path(), &[&LINES.to_string(), "100"]);
     family.kill_agent();
     for worker in ["worker/0", "worker/1"] {
         until(worker, || {
@@ -57,8 +55,7 @@ fn rolled() {
 
 fn json() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut family = family("count in json", dir.path(), &["0"]);
-    family.hear_of("ready");
+    let family = ready("count in json", dir.path(), &["0"]);
     for what in ["access", "forge", "log at length", "span", "fail", "throw"] {
         family.order("worker/0", what);
     }
@@ -90,8 +87,7 @@ fn json() {
 fn threads() {
     const LINES: u64 = 2000;
     let dir = tempfile::tempdir().expect("a directory");
-    let mut family = family("count in threads", dir.path(), &[&LINES.to_string(), "0"]);
-    family.hear_of("ready");
+    let family = ready("count in threads", dir.path(), &[&LINES.to_string(), "0"]);
     family.order("worker/1", "throw");
     family.until_logged("error.log", "thrown here");
     for worker in ["worker/0#1", "worker/1#1"] {
@@ -104,8 +100,7 @@ fn threads() {
 
 fn twice() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut first = family("count", dir.path(), &["0"]);
-    first.hear_of("ready");
+    let first = ready("count", dir.path(), &["0"]);
     let mut second = family("fail at once", dir.path(), &[]);
     assert_eq!(second.end().code(), Some(1));
     let said = second.stderr();

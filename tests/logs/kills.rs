@@ -7,7 +7,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
-use crate::family::{all_of, counted, family, read, until};
+use crate::family::{all_of, counted, family, read, ready, until};
 use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
@@ -30,8 +30,7 @@ fn killed() {
     let dir = tempfile::tempdir().expect("a directory");
     let dir = dir.path().join("log");
     // A tenth of it is errors, which are in two files, and files are put aside again and again.
-    let mut family = family("count hard", &dir, &[&LINES.to_string(), "200"]);
-    family.hear_of("ready");
+    let mut family = ready("count hard", &dir, &[&LINES.to_string(), "200"]);
     let seed = family.master();
     println!("seed {seed}");
     for kill in 0..KILLS {
@@ -63,8 +62,7 @@ fn stands_still() {
     const LINES: u64 = 60_000;
     let dir = tempfile::tempdir().expect("a directory");
     let dir = dir.path().join("log");
-    let mut family = family("count in little room", &dir, &[&LINES.to_string(), "0"]);
-    family.hear_of("ready");
+    let mut family = ready("count in little room", &dir, &[&LINES.to_string(), "0"]);
     let agent = family.pid("agent/0");
     family.signal(agent, Signal::STOP);
     fs::write(dir.with_extension("go"), "").expect("there is room");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hatchery::log::{Logs, Rotation};
-use hatchery::{Context, Hatchery, Message, Request};
+use hatchery::{Context, Hatchery, Request};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// The plan of a scenario, run.
@@ -112,7 +112,7 @@ async fn count(lines: u64, pause: Duration, errors: u64) {
 fn obey(cx: &Context) -> hatchery::Result<()> {
     let messenger = cx.messenger();
     let own = cx.clone();
-    messenger.on("do", move |what: Message<String>| {
+    messenger.answer("do", move |what: Request<String>| {
         let cx = own.clone();
         async move {
             match what.body.as_str() {
@@ -134,9 +134,9 @@ fn obey(cx: &Context) -> hatchery::Result<()> {
                 }
                 other => panic!("nobody can {other:?}"),
             }
+            Ok::<_, String>(())
         }
-    });
-    messenger.answer("done?", |_: Request<()>| async { Ok::<_, String>(()) })?;
+    })?;
     Ok(())
 }
 
@@ -149,9 +149,8 @@ async fn pass_on(cx: Context) -> hatchery::Result<()> {
         stream.read_line(&mut line).await?;
         let (slot, what) = line.trim_end().split_once(' ').ok_or("nobody is to do anything")?;
         let (messenger, slot) = (cx.messenger(), cx.messenger().resolve(slot)?);
-        messenger.to(slot, "do", &what.to_owned()).await?;
         // What it does may be its end.
-        let _ = messenger.call::<()>(slot, "done?", &()).await;
+        let _ = messenger.call::<()>(slot, "do", &what.to_owned()).await;
         stream.write_all(b"begun\n").await?;
     }
     Ok(())

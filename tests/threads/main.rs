@@ -5,6 +5,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "here the clock is the wall's")]
 
+#[cfg(feature = "control")]
+mod control;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;

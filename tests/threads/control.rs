@@ -1,42 +1,18 @@
 //! A control socket in a program that embeds its cluster: what the guard holds and what it does not, and what is special about
 //! members that are threads. Whatever else there is to say of the socket is shown on real processes, in tests/cluster.
-//!
-//! Nothing here waits for a while: every wait is for a fact, with a deadline.
-
-#![allow(clippy::disallowed_methods, reason = "here the clock is the wall's")]
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use hatchery::control::{Admins, ClusterStatus, Control};
 use hatchery::{
-    ClusterHandle, ClusterStage, Context, ControlClient, ControlError, ControlReply, ControlRequest, Hatchery, Message,
-    Role, Slot,
+    ClusterStage, Context, ControlClient, ControlError, ControlReply, ControlRequest, Hatchery, Message, Role, Slot,
 };
 use tempfile::TempDir;
 
-/// Long enough for the slowest machine: a wait that takes this long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn within<F: Future>(story: F) -> F::Output {
-    let runtime = tokio::runtime::Runtime::new().expect("threads");
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, story).await.expect("it comes to its end") })
-}
-
-async fn start(plan: Hatchery) -> ClusterHandle {
-    let handle = plan.in_threads().enter().expect("a good plan").start().await.expect("it starts");
-    handle.ready().await.expect("all come up");
-    handle
-}
-
-async fn idle(cx: Context) -> hatchery::Result<()> {
-    cx.ready();
-    cx.stopping().await;
-    Ok(())
-}
+use crate::{PATIENCE, idle, start, within};
 
 fn place() -> (TempDir, PathBuf) {
     let scratch = tempfile::tempdir().expect("room");
