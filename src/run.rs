@@ -83,13 +83,9 @@ pub(crate) fn master(cluster: &Cluster, services: Services) -> ExitCode {
         Ok(pid_file) => pid_file,
         Err(error) => return say(START_FAILED, &error.to_string()),
     };
-    let sockets = match bind(cluster) {
-        Ok(sockets) => sockets,
-        Err(error) => return say(START_FAILED, &error.to_string()),
-    };
-    let code = match supervise(cluster, sockets, services, launcher) {
+    let code = match supervise(cluster, services, launcher) {
         Ok(end) => conclude(end),
-        Err(error) => say(START_FAILED, &format!("the master cannot run: {error}")),
+        Err(fault) => say(START_FAILED, &fault.to_string()),
     };
     // Held until nobody is left.
     drop(pid_file);
@@ -105,57 +101,80 @@ const FADING: Duration = Duration::from_millis(100);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Why there was no cluster.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("the master cannot run: {0}")]
+    Os(#[from] io::Error),
+}
+
 /// Binds the listeners. What members of a master that was killed still hold is waited for: they have no longer than their grace. What
-/// anybody else holds is not.
-fn bind(cluster: &Cluster) -> Result<Sockets, BindError> {
+/// anybody else holds is not. `None`: somebody wants us to stop.
+async fn bind(cluster: &Cluster, signals: &mut MasterSignals) -> Result<Option<Sockets>, BindError> {
     let began = clock::now();
-    let mut seen = began;
-    let mut said = false;
+    let (mut held, mut orphaned) = (began, None);
     loop {
         let error = match cluster.bind() {
             Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => error,
-            bound => return bound,
+            bound => return bound.map(Some),
         };
         // Looked for after the attempt: one that is not seen any more may have had it.
         let holders = holders(&cluster.blueprint.program, &error.address);
         let orphans: Vec<&str> =
             holders.iter().filter(|holder| holder.is_orphaned).map(|holder| holder.seat.as_str()).collect();
-        let due = match (holders.is_empty(), orphans.is_empty()) {
-            (true, _) => seen + FADING,
-            (false, true) => began + NOTICING,
-            (false, false) => began + cluster.blueprint.orphan_grace + NOTICING,
-        };
         let now = clock::now();
+        if !orphans.is_empty() {
+            if orphaned.is_none() {
+                let (who, address) = (orphans.join(", "), &error.address);
+                process::say(&format!(
+                    "{address} is held by {who} of a master that was killed: waiting until they have gone"
+                ));
+            }
+            orphaned = Some(now);
+        }
+        if !holders.is_empty() {
+            held = now;
+        }
+        let due = match (holders.is_empty(), orphaned) {
+            (true, _) => held + FADING,
+            (false, None) => began + NOTICING,
+            // One that is being taken down has lost the thread by which it is known before it loses its sockets.
+            (false, Some(last)) => (last + FADING).min(began + cluster.blueprint.orphan_grace + NOTICING),
+        };
         if now > due {
             return Err(error);
         }
-        if !holders.is_empty() {
-            seen = now;
+        let due = tokio::time::Instant::from_std(now + PAUSE);
+        loop {
+            tokio::select! {
+                biased;
+                wish = signals.next() => match wish {
+                    Wish::Stop(_) => return Ok(None),
+                    // Nobody is there for whom it would mean anything.
+                    Wish::Children | Wish::Reload | Wish::Reopen => {}
+                },
+                () = tokio::time::sleep_until(due) => break,
+            }
         }
-        if !orphans.is_empty() && !said {
-            let (who, address) = (orphans.join(", "), &error.address);
-            process::say(&format!(
-                "{address} is held by {who} of a master that was killed: waiting until they have gone"
-            ));
-            said = true;
-        }
-        std::thread::sleep(PAUSE);
     }
 }
 
+/// Binds, and runs the cluster until its end.
 fn supervise(
     cluster: &Cluster,
-    sockets: Sockets,
     services: Services,
     launcher: Option<Launcher>,
-) -> io::Result<Result<(), ClusterError>> {
+) -> Result<Result<(), ClusterError>, Fault> {
     // Some of what follows would panic.
     have_descriptors(DESCRIPTORS)?;
     let announcer = Announcer::new(manager());
     // One thread: a master routes and decides, and runs no code of the user's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(async {
-        let signals = MasterSignals::listen(launcher.is_some())?;
+        let mut signals = MasterSignals::listen(launcher.is_some())?;
+        let Some(sockets) = bind(cluster, &mut signals).await? else { return Ok(Ok(())) };
         let stderr = launcher.as_ref().map(Launcher::stderr).transpose()?;
         let backend = cluster.backend(Orphans::Ours, stderr).map_err(io::Error::other)?;
         let parts = cluster.launch(sockets, backend.clone()).map_err(io::Error::other)?;

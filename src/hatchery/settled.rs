@@ -61,15 +61,15 @@ impl Settlement {
         member::enter(directory, roles.collect())
     }
 
-    /// How long a start takes at most, until all are ready or nobody is left: each role its time to come, its time to leave
-    /// and what those take who were killed and do not go; and what is neither.
+    /// How long a start takes at most, until all are ready or nobody is left: what orphans hold its address; each role its time to
+    /// come, its time to leave and what those take who were killed and do not go; and what is neither.
     #[cfg(feature = "cli")]
     pub(super) fn longest_start(&self) -> Duration {
         const KILLED: Duration = Duration::from_secs(5);
         // To look up a name, to start processes on a machine that has no time.
         const REST: Duration = Duration::from_secs(20);
         let of_role = |settled: &Settled| settled.settings.ready_timeout + settled.settings.stop_timeout + KILLED;
-        self.roles.iter().map(of_role).sum::<Duration>() + REST
+        self.orphan_grace + self.roles.iter().map(of_role).sum::<Duration>() + REST
     }
 
     /// What becomes of it in a simulation: the master's part, the members', and for whom the built-in strategy decides.

@@ -116,6 +116,8 @@ fn bind_tcp(address: &str, backlog: i32) -> io::Result<Bound> {
     for address in address.to_socket_addrs()? {
         match bind_tcp_to(address, backlog) {
             Ok(socket) => return Ok(Bound { socket: Arc::new(socket.into()), _file: None }),
+            // Half of a name is not what was asked for: who connects by it may come to whoever has the other half.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
             Err(error) => last = error,
         }
     }

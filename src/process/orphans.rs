@@ -61,11 +61,16 @@ fn listening(address: &Address) -> Vec<String> {
             [table("tcp"), table("tcp6")].iter().flat_map(|table| table.lines().filter_map(of)).collect()
         }
         Address::Unix(path) => {
-            // `0000000000000000: 00000002 00000000 00010000 0001 01 12345 /path`
+            // `0000000000000000: 00000002 00000000 00010000 0001 01 12345 /path`: the flags, the number in the seventh place, and the
+            // path as it was bound. Connections that were accepted bear it, too.
             let of = |line: &str| {
-                let (numbers, named) = line.split_at(line.find(" /")?);
-                let is_it = Path::new(&named[1..]) == path;
-                if is_it { numbers.split_whitespace().next_back().map(str::to_owned) } else { None }
+                let mut rest = line;
+                let mut fields = [""; 7];
+                for field in &mut fields {
+                    (*field, rest) = rest.trim_start_matches(' ').split_once(' ')?;
+                }
+                let is_it = fields[3] == ACCEPTS && Path::new(rest) == path;
+                is_it.then(|| fields[6].to_owned())
             };
             table("unix").lines().filter_map(of).collect()
         }
@@ -74,6 +79,9 @@ fn listening(address: &Address) -> Vec<String> {
 
 /// The state of a socket that listens, as the kernel's table has it.
 const LISTENS: &str = "0A";
+
+/// The same of a Unix socket: its flags.
+const ACCEPTS: &str = "00010000";
 
 fn holds(process: &Path, sockets: &[String]) -> bool {
     let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();

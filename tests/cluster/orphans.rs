@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         trial("an orphan answers what it has accepted", drains),
         trial("an orphan answers those who were waiting to be accepted", queued),
         trial("a master that is started while orphans hold its port waits for them, and says so", succeeded),
+        trial("one that waits can be told to stop", told_to_stop),
     ]
 }
 
@@ -120,15 +121,32 @@ fn drains() {
     TcpListener::bind(("127.0.0.1", port)).expect("the port is free at once");
 }
 
-fn succeeded() {
-    // One that cannot shut the port: it never comes back to its runtime.
+/// A master that was killed, and its worker holds the port for so long: it never comes back to its runtime.
+fn killed(grace: u64) -> (Cluster, String) {
     let worker = "address ready cluster say:spinning spin";
-    let mut killed = graced(probe("ready", worker).arg("--listen", "127.0.0.1:0"), 1000).ready();
+    let mut killed = graced(probe("ready", worker).arg("--listen", "127.0.0.1:0"), grace).ready();
     let address = killed.said("listens on ").rsplit(' ').next().expect("an address").to_owned();
     killed.said("worker/0#1 spinning");
     killed.signal(Signal::SIGKILL);
     killed.wait();
+    (killed, address)
+}
+
+const WAITS: &str = "worker/0 of a master that was killed: waiting until they have gone";
+
+fn succeeded() {
+    let (killed, address) = killed(1000);
     let successor = graced(probe("ready", "ready stopping"), 5000).arg("--listen", &address).ready();
-    successor.complained("worker/0 of a master that was killed: waiting until they have gone");
+    successor.complained(WAITS);
     killed.until_nobody();
+}
+
+fn told_to_stop() {
+    let (_killed, address) = killed(20_000);
+    let mut successor = graced(probe("ready", "ready stopping"), 30_000).arg("--listen", &address).spawn();
+    successor.complained(WAITS);
+    // That files were renamed means nothing yet, and is no end.
+    successor.signal(Signal::SIGUSR1);
+    successor.signal(Signal::SIGTERM);
+    successor.wait_code(0);
 }
