@@ -8,15 +8,17 @@
 //! ```text
 //!  launcher (the command)                        daemon (the master)
 //!  stdin = socket with MAGIC in it    ──exec──►  attached? take it, /dev/null in its place, setsid
+//!  stdout = log file, locked, or /dev/null
 //!  stderr = log file, or memory       ◄── all that is said until it is ready
 //!  waits for one of: READY, its end   ◄── READY, and from then on stderr is where stdout is
 //! ```
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::path::Path;
 
+use rustix::fs::fstat;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, sockopt};
 
 use super::settle;
@@ -64,6 +66,7 @@ impl Launcher {
         // In `top` it would be called `exe`, for the path by which it was started.
         let program = std::env::args_os().next().unwrap_or_default();
         settle::set_process_name(Path::new(&program).file_name().unwrap_or_default());
+        hold_log()?;
         let rest = io::stdout().as_fd().try_clone_to_owned()?;
         Ok(Some(Launcher { way, rest }))
     }
@@ -78,4 +81,18 @@ impl Launcher {
         let _ = rustix::stdio::dup2_stderr(&self.rest);
         let _ = send(&self.way, READY, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
+}
+
+/// Where stdout is the log, and locked by the launcher: the lock stays with this process, whatever becomes of it, and what it starts
+/// writes to the log through another handle.
+fn hold_log() -> io::Result<()> {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let (one, other) = (fstat(&stdout)?, fstat(&stderr)?);
+    if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino) {
+        let lock = stdout.as_fd().try_clone_to_owned()?;
+        rustix::stdio::dup2_stdout(&stderr)?;
+        // To the end of the process.
+        let _ = lock.into_raw_fd();
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream as Socket;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -24,8 +24,8 @@ use super::stranger::Stranger;
 /// What is shown of what a daemon has said: two screens of a terminal.
 const WORDS: u64 = 8 * 1024;
 
-/// For how long a log may be held by one that is on its way out.
-const LEAVING: Duration = Duration::from_secs(8);
+/// For how long a log may be held by a process that was killed and is being taken down.
+const LEAVING: Duration = Duration::from_millis(500);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -78,7 +78,7 @@ impl Daemon {
     ///
     /// In a tokio runtime with IO and time.
     ///
-    /// A log that another daemon writes to is not written to. One whose master was killed has its grace: it is waited for.
+    /// A log that another daemon writes to is not written to.
     pub(crate) async fn launch(log: Option<&Path>) -> io::Result<Daemon> {
         let mut interrupts =
             Interrupts(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::quit())?);
@@ -87,10 +87,11 @@ impl Daemon {
         // Memory and not a pipe: if we are killed, nobody reads a pipe, and whoever writes into it fails.
         let (said, stdout) = match log {
             Some(path) => {
-                let log = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+                let open = || OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path);
+                // Two handles: the lock is for the master alone, what members write to is not locked.
+                let (lock, log) = (open()?, open()?);
                 let due = clock::now() + LEAVING;
-                // For as long as anybody of that cluster has it: they inherit it.
-                while !try_lock(&log)? {
+                while !try_lock(&lock)? {
                     if clock::now() > due {
                         return Err(io::Error::other("another daemon writes to it"));
                     }
@@ -99,8 +100,7 @@ impl Daemon {
                         () = sleep(PAUSE) => {}
                     }
                 }
-                let stdout = Stdio::from(log.try_clone()?);
-                (log, stdout)
+                (log, Stdio::from(lock))
             }
             None => (File::from(memfd_create("hatchery-start", MemfdFlags::CLOEXEC)?), Stdio::null()),
         };

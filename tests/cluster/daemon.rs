@@ -162,7 +162,8 @@ fn log_in_use() {
     let mut first = started(&one);
     daemon(&mut first);
     let log = || fs::read_to_string(logs.join("master.log")).expect("it is there");
-    let before = log();
+    // The last that it says.
+    let before = until("it has said all", || Some(log()).filter(|log| log.contains("ready for tests")));
     let mut second = started(&two);
     second.wait_code(1);
     second.complained("another daemon writes to it");
