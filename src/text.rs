@@ -13,11 +13,22 @@ pub(crate) fn cut(text: &str, bytes: usize) -> &str {
 /// space.
 #[cfg(any(feature = "log", feature = "cli"))]
 pub(crate) fn show(c: char, into: &mut String) {
-    let turns = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    match (c.is_control() && c != '\t') || turns {
+    match misleads(c) {
         true => into.extend(c.escape_default()),
         false => into.push(c),
     }
+}
+
+/// Whether a character is none that may be shown.
+#[cfg(any(feature = "log", feature = "cli"))]
+pub(crate) fn misleads(c: char) -> bool {
+    (c.is_control() && c != '\t') || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether there may be one among them. In ASCII it is seen; beyond, those characters begin with one of two bytes, as others do.
+#[cfg(any(feature = "log", feature = "cli"))]
+pub(crate) fn may_mislead(text: &[u8]) -> bool {
+    text.iter().any(|&byte| (byte < b' ' && byte != b'\t') || matches!(byte, 0x7f | 0xc2 | 0xe2))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ const ONLY: &[(&str, &[&str])] = &[
     ("process::exit", &["process"]),
     ("Command::new", &["process/spawn.rs", "process/launch.rs"]),
     ("env::var", &["process", "cli/places.rs", "hatchery/settled.rs", "simulation/explore.rs"]),
-    ("fs::read", &["process", "cli/logs.rs", "log/rolling.rs"]),
+    ("fs::read", &["process", "cli/logs.rs", "cli/logs/follow.rs", "log/rolling.rs"]),
     ("tracing_subscriber::", &["log"]),
     ("unsafe", &[]),
 ];

@@ -1,32 +1,24 @@
 //! `logs`: what stands in the log files of a directory, and what is being written to them.
-//!
-//! A file is followed by its name: where another one has it by now, what is left of the old one is read first, then those that had
-//! the name in between, under whatever name they have been put aside. One that has become shorter was emptied in place, and begins
-//! anew.
+
+mod follow;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::follow::LogFile;
 use super::Logs;
 use super::exit::ExitCode;
-use crate::text::show as show_char;
+use crate::text::{may_mislead, show as show_char};
 
 /// How soon a line that was written is shown. Looking at a few files costs next to nothing.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// A line that has grown to this is shown in pieces.
-const LONGEST: usize = 64 * 1024;
-
-/// How much of one file is read before it is the next one's turn: a log may be larger than memory.
-const AT_ONCE: u64 = 1024 * 1024;
-
 pub(super) fn run(logs: &Logs) -> ExitCode {
-    match show(logs, &mut io::stdout().lock()) {
+    let stdout = io::stdout();
+    match show(logs, stdout.is_terminal(), &mut stdout.lock()) {
         Ok(()) => ExitCode::Done,
         // Whoever has stopped reading has had enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Done,
@@ -34,8 +26,8 @@ pub(super) fn run(logs: &Logs) -> ExitCode {
     }
 }
 
-fn show(logs: &Logs, to: &mut impl Write) -> io::Result<()> {
-    let mut directory = Directory::new(logs.log_dir.clone());
+fn show(logs: &Logs, to_terminal: bool, to: &mut impl Write) -> io::Result<()> {
+    let mut directory = Directory::new(logs.log_dir.clone(), to_terminal);
     directory.find(Some(logs.lines))?;
     if directory.files.is_empty() && !logs.follow {
         return Err(io::Error::new(io::ErrorKind::NotFound, "there is no log file"));
@@ -56,11 +48,13 @@ struct Directory {
     files: Vec<LogFile>,
     /// Whose lines were shown last, of several.
     shown: Option<PathBuf>,
+    /// A terminal obeys what it is shown. A program is given what is there.
+    to_terminal: bool,
 }
 
 impl Directory {
-    fn new(path: PathBuf) -> Directory {
-        Directory { path, files: Vec::new(), shown: None }
+    fn new(path: PathBuf, to_terminal: bool) -> Directory {
+        Directory { path, files: Vec::new(), shown: None, to_terminal }
     }
 
     /// Takes up files that it does not know yet: from their last `lines`, or from their beginning.
@@ -114,15 +108,17 @@ impl Directory {
             writeln!(to, "==> {} <==", path.file_name().unwrap_or_default().to_string_lossy())?;
             self.shown = Some(path.clone());
         }
-        to.write_all(&visible(lines))
+        match self.to_terminal {
+            true => to.write_all(&visible(lines)),
+            false => to.write_all(lines),
+        }
     }
 }
 
 /// Lines as a terminal may be given them: what a program wrote on its stderr may be anybody's text.
 fn visible(lines: &[u8]) -> Cow<'_, [u8]> {
     // Beyond ASCII, what is not to be shown begins with one of two bytes.
-    if !lines.iter().any(|&byte| (byte < b' ' && byte != b'\n' && byte != b'\t') || matches!(byte, 0x7f | 0xc2 | 0xe2))
-    {
+    if std::str::from_utf8(lines).is_ok() && !lines.split(|&byte| byte == b'\n').any(may_mislead) {
         return Cow::Borrowed(lines);
     }
     let mut text = String::with_capacity(lines.len() + 16);
@@ -135,137 +131,9 @@ fn visible(lines: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(text.into_bytes())
 }
 
-/// Which file it is, whatever it is called.
-type Identity = (u64, u64);
-
-fn identity(about: &fs::Metadata) -> Identity {
-    (about.dev(), about.ino())
-}
-
-/// One file, as far as it was read.
-struct LogFile {
-    path: PathBuf,
-    file: File,
-    /// Those that had been put aside before it was begun, or were read.
-    aside: BTreeSet<Identity>,
-    read: u64,
-    /// The beginning of a line whose end has not come.
-    begun: Vec<u8>,
-}
-
-impl LogFile {
-    fn open(path: PathBuf, lines: Option<usize>) -> io::Result<LogFile> {
-        let mut file = File::open(&path)?;
-        let read = match lines {
-            Some(lines) => last_lines(&mut file, lines)?,
-            None => 0,
-        };
-        file.seek(SeekFrom::Start(read))?;
-        let mut file = LogFile { path, file, aside: BTreeSet::new(), read, begun: Vec::new() };
-        file.aside = file.put_aside().into_iter().map(|(_, identity, _)| identity).collect();
-        Ok(file)
-    }
-
-    /// The lines that have become whole since it was last looked at, or some of them.
-    fn new_lines(&mut self) -> io::Result<Vec<u8>> {
-        if self.file.metadata()?.len() < self.read {
-            self.file.seek(SeekFrom::Start(0))?;
-            (self.read, self.begun) = (0, Vec::new());
-        }
-        // Asked first: what was written before it lost its name is read before it is left.
-        let successor = self.successor();
-        let mut lines = self.some()?;
-        if let Some(successor) = successor
-            && self.file.metadata()?.len() <= self.read
-        {
-            lines.append(&mut self.cut());
-            self.aside.insert(identity(&self.file.metadata()?));
-            (self.file, self.read) = (successor, 0);
-            lines.extend(self.some()?);
-        }
-        Ok(lines)
-    }
-
-    /// The file that had the name after this one, if it has lost it: the first that was put aside since, or the one that has it.
-    fn successor(&self) -> Option<File> {
-        let now = File::open(&self.path).ok()?;
-        let (own, latest) = (identity(&self.file.metadata().ok()?), identity(&now.metadata().ok()?));
-        if own == latest {
-            return None;
-        }
-        let unread = |found: &Identity| *found != own && *found != latest && !self.aside.contains(found);
-        let mut between: Vec<_> = self.put_aside().into_iter().filter(|(_, found, _)| unread(found)).collect();
-        // Each was written to until the next was begun. The kernel's clock for files stands still for milliseconds: then by the
-        // names that we give, `worker.log.2026-11-28` and `worker.log.2026-11-28.1`.
-        between.sort_by_cached_key(|(modified, _, path)| (*modified, path.as_os_str().len(), path.clone()));
-        between.into_iter().find_map(|(.., path)| File::open(path).ok()).or(Some(now))
-    }
-
-    /// The files whose names begin with this one's, with when they were written to last, in nanoseconds. Not those that were
-    /// compressed: they are no text.
-    fn put_aside(&self) -> Vec<(i128, Identity, PathBuf)> {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned() + ".";
-        let entries = self.path.parent().and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten();
-        let of = |path: PathBuf| {
-            let file = path.file_name()?.to_str()?;
-            let about = path.metadata().ok()?;
-            let is_one = file.starts_with(&name) && !file.ends_with("gz") && !file.ends_with("zst") && about.is_file();
-            let modified = i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec());
-            is_one.then(|| (modified, identity(&about), path))
-        };
-        entries.flatten().filter_map(|entry| of(entry.path())).collect()
-    }
-
-    /// The whole lines of what comes next in the file.
-    fn some(&mut self) -> io::Result<Vec<u8>> {
-        self.read += (&self.file).take(AT_ONCE).read_to_end(&mut self.begun)? as u64;
-        let whole = match self.begun.iter().rposition(|&byte| byte == b'\n') {
-            Some(end) => end + 1,
-            None if self.begun.len() > LONGEST => self.begun.len(),
-            None => 0,
-        };
-        Ok(self.begun.drain(..whole).collect())
-    }
-
-    /// The line whose end will not come, with one.
-    fn cut(&mut self) -> Vec<u8> {
-        let mut line = std::mem::take(&mut self.begun);
-        if !line.is_empty() {
-            line.push(b'\n');
-        }
-        line
-    }
-}
-
-/// Where the last `lines` of a file begin. Looked for from its end.
-fn last_lines(file: &mut File, lines: usize) -> io::Result<u64> {
-    const STEP: u64 = 64 * 1024;
-    let end = file.metadata()?.len();
-    if lines == 0 {
-        return Ok(end);
-    }
-    let (mut begin, mut found) = (end, 0);
-    while begin > 0 {
-        let from = begin.saturating_sub(STEP);
-        let mut chunk = vec![0; (begin - from) as usize];
-        file.seek(SeekFrom::Start(from))?;
-        file.read_exact(&mut chunk)?;
-        for (at, _) in chunk.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-            let next = from + at as u64 + 1;
-            // The end of the last line begins none.
-            found += usize::from(next < end);
-            if found == lines {
-                return Ok(next);
-            }
-        }
-        begin = from;
-    }
-    Ok(0)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::OpenOptions;
+    use std::fs::{File, OpenOptions};
     use std::path::Path;
     use std::time::UNIX_EPOCH;
 
@@ -277,7 +145,7 @@ mod tests {
     }
 
     fn of(path: &Path, lines: usize) -> Directory {
-        let mut directory = Directory::new(path.to_owned());
+        let mut directory = Directory::new(path.to_owned(), true);
         directory.find(Some(lines)).expect("it is there");
         directory
     }
@@ -345,10 +213,60 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_somebody_makes_is_none_of_its_files() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("worker.log");
+        append(&log, "one\n");
+        let mut reader = of(directory.path(), 100);
+        assert_eq!(news(&mut reader), "one\n");
+        fs::copy(&log, directory.path().join("worker.log.bak")).expect("room");
+        append(&log, "two\n");
+        assert_eq!(news(&mut reader), "two\n");
+        fs::rename(&log, directory.path().join("worker.log.1")).expect("it is there");
+        append(&directory.path().join("worker.log.0.xz"), "no text\n");
+        append(&log, "three\n");
+        assert_eq!(news(&mut reader), "three\n");
+    }
+
+    #[test]
+    fn what_was_taken_back_is_shown_once_and_what_comes_instead_is_shown() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("worker.log");
+        append(&log, "one\n");
+        let mut reader = of(directory.path(), 100);
+        assert_eq!(news(&mut reader), "one\n");
+        let take_back =
+            |to: u64| File::options().write(true).open(&log).and_then(|file| file.set_len(to)).expect("it is ours");
+        append(&log, "two\nthree\nfo");
+        assert_eq!(news(&mut reader), "two\nthree\n");
+        take_back(4);
+        assert_eq!(news(&mut reader), "");
+        append(&log, "two\n");
+        assert_eq!(news(&mut reader), "");
+        append(&log, "three\nfour\n");
+        assert_eq!(news(&mut reader), "four\n");
+        take_back(14);
+        append(&log, "other\n");
+        assert_eq!(news(&mut reader), "other\n");
+        // A part of a line that had not been shown.
+        append(&log, "fi");
+        assert_eq!(news(&mut reader), "");
+        take_back(20);
+        append(&log, "six\n");
+        assert_eq!(news(&mut reader), "six\n");
+        // Emptied, and longer than before when it is looked at.
+        File::create(&log).expect("room");
+        append(&log, "another log that is longer than the one before\n");
+        assert_eq!(news(&mut reader), "another log that is longer than the one before\n");
+    }
+
+    #[test]
     fn what_would_move_a_cursor_is_shown_as_what_it_is() {
         let directory = tempfile::tempdir().expect("a directory");
         append(&directory.path().join("master.log"), "größer\u{1b}[2J\u{9b}31m\t€\u{202e}end\n");
         assert_eq!(news(&mut of(directory.path(), 100)), "größer\\u{1b}[2J\\u{9b}31m\t€\\u{202e}end\n");
+        let mut piped = Directory::new(directory.path().to_owned(), false);
+        assert_eq!(news(&mut piped), "größer\u{1b}[2J\u{9b}31m\t€\u{202e}end\n", "a program is given what is there");
     }
 
     #[test]
@@ -381,9 +299,9 @@ mod tests {
         append(&log, "torn");
         let logs = Logs { log_dir: directory.path().to_owned(), follow: false, lines: 2 };
         let mut shown = Vec::new();
-        show(&logs, &mut shown).expect("it can be read");
+        show(&logs, false, &mut shown).expect("it can be read");
         assert_eq!(String::from_utf8_lossy(&shown), "line 199999\ntorn\n");
         fs::remove_file(&log).expect("it is there");
-        assert_eq!(show(&logs, &mut shown).expect_err("nothing is there").kind(), io::ErrorKind::NotFound);
+        assert_eq!(show(&logs, false, &mut shown).expect_err("nothing is there").kind(), io::ErrorKind::NotFound);
     }
 }

@@ -31,8 +31,10 @@ fn ask(place: &Place, request: &ControlRequest, patience: &Patience) -> ExitCode
     match client.and_then(|mut client| client.ask(request, patience.timeout)) {
         Ok(ControlReply::Why { text }) => print(&format!("{text}\n")),
         Ok(ControlReply::Done { what }) => print(&format!("{what}\n")),
-        Ok(ControlReply::Reopened { by, failed, silent }) if failed.is_empty() && !by.is_empty() => {
-            // Who stands still may have no files at all.
+        Ok(ControlReply::Reopened { by, failed, silent })
+            if failed.is_empty() && !by.is_empty() && !silent.iter().any(|member| member.starts_with("agent/")) =>
+        {
+            // A worker that stands still may have no files at all. An agent has those of the logs.
             let silent = silent.iter().map(|member| format!("; {member} does not answer"));
             print(&format!("opened anew by {}{}\n", by.join(", "), silent.collect::<String>()))
         }

@@ -14,7 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::stamp::Stamp;
 use crate::member::Calendar;
-use crate::text::{cut, show};
+use crate::text::{cut, may_mislead, misleads, show};
 
 /// The span of a member, which every line names in a place of its own.
 const MEMBER_SPAN: &str = "member";
@@ -106,9 +106,7 @@ fn is_of_member(about: &tracing::Metadata<'_>) -> bool {
 /// A line as it may be written: no control character but its end, and not too long. What was logged may be somebody else's text.
 pub(super) fn plain(line: &[u8], longest: usize) -> Cow<'_, [u8]> {
     let body = line.strip_suffix(b"\n").unwrap_or(line);
-    // The first byte of C1 control characters is that of other characters, too.
-    let suspicious = body.iter().any(|&byte| byte < 0x20 || byte == 0x7f || byte == 0xc2);
-    if !suspicious && line.len() <= longest && body.len() < line.len() {
+    if !may_mislead(body) && line.len() <= longest && body.len() < line.len() {
         return Cow::Borrowed(line);
     }
     let mut text = String::with_capacity(body.len() + 16);
@@ -179,13 +177,14 @@ pub(super) fn name_member(line: &[u8], member: &str) -> Vec<u8> {
     let rest = line.strip_prefix(b"{").unwrap_or(line);
     // The name of a member is plain.
     let _ = write!(named, "{{\"member\":\"{member}\",");
-    if !rest.iter().any(|&byte| byte == 0x7f || byte == 0xc2) {
+    if !may_mislead(rest.strip_suffix(b"\n").unwrap_or(rest)) {
         named.extend_from_slice(rest);
         return named;
     }
     for c in String::from_utf8_lossy(rest).chars() {
         let _ = match c {
-            '\u{7f}'..='\u{9f}' => write!(named, "\\u{:04x}", u32::from(c)),
+            // Its end is the only one of ASCII.
+            c if misleads(c) && c != '\n' => write!(named, "\\u{:04x}", u32::from(c)),
             c => write!(named, "{c}"),
         };
     }
@@ -203,7 +202,8 @@ mod tests {
     #[test]
     fn nothing_that_was_logged_ends_a_line_or_moves_a_cursor() {
         assert!(matches!(plain(b"an ordinary line\n", 100), Cow::Borrowed(_)));
-        assert_eq!(plain_text("größer, »µ«\n", 100), "größer, »µ«\n");
+        assert_eq!(plain_text("größer, »µ« €…\n", 100), "größer, »µ« €…\n");
+        assert_eq!(plain_text("\u{202e}txt.exe\u{2028}\n", 100), "\\u{202e}txt.exe\\u{2028}\n");
         let forged = plain_text("user=a\n2026-11-28T00:00:00Z ERROR forged\r\u{1b}[2J\u{9b}31m\u{7f}\tend\n", 200);
         assert_eq!(forged, "user=a\\n2026-11-28T00:00:00Z ERROR forged\\r\\u{1b}[2J\\u{9b}31m\\u{7f}\tend\n");
         assert_eq!(plain_text("without an end", 100), "without an end\n");
@@ -220,7 +220,7 @@ mod tests {
     fn json_names_the_member_first() {
         let named = name_member(b"{\"level\":\"INFO\"}\n", "worker/1#2");
         assert_eq!(named, b"{\"member\":\"worker/1#2\",\"level\":\"INFO\"}\n");
-        let named = name_member("{\"m\":\"ü\u{9b}31m\u{7f}\"}\n".as_bytes(), "a/0#1");
-        assert_eq!(String::from_utf8_lossy(&named), "{\"member\":\"a/0#1\",\"m\":\"ü\\u009b31m\\u007f\"}\n");
+        let named = name_member("{\"m\":\"ü\u{9b}31m\u{7f}€\u{2028}\"}\n".as_bytes(), "a/0#1");
+        assert_eq!(String::from_utf8_lossy(&named), "{\"member\":\"a/0#1\",\"m\":\"ü\\u009b31m\\u007f€\\u2028\"}\n");
     }
 }
