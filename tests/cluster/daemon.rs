@@ -174,6 +174,16 @@ fn log_in_use() {
     daemon(&mut second);
     assert!(log().starts_with(&before));
     two.stop(0);
+    // The lock goes with its master: a member of a killed one that takes its time has none.
+    let spins = start(&one, "ready stopping", "ready cluster say:spinning spin").arg("--log-dir", logs.display());
+    let mut killed = spins.go();
+    let master = daemon(&mut killed);
+    until("the worker spins", || log().contains("worker/0#1 spinning").then_some(()));
+    send(master, Signal::SIGKILL);
+    let mut second = started(&two);
+    daemon(&mut second);
+    two.stop(0);
+    killed.until_nobody();
 }
 
 fn launcher_killed() {
