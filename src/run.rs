@@ -1,6 +1,7 @@
 //! The master's process from its first listener to its exit code: a cluster that has the process to itself.
 
 mod announcer;
+mod port;
 
 use std::future::pending;
 use std::io;
@@ -9,13 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use self::announcer::Announcer;
-use crate::cluster::{Cluster, ClusterError, ClusterHandle, DESCRIPTORS, Home, Sockets, launch};
+use self::port::bind;
+use crate::cluster::{Cluster, ClusterError, ClusterHandle, DESCRIPTORS, Home, launch};
 #[cfg(feature = "control")]
 use crate::control::{Control, ControlGuard};
 use crate::process::signals::{MasterSignals, Wish};
-use crate::process::{
-    self, BindError, Launcher, Notifier, Orphans, PidFile, ProcessBackend, clock, have_descriptors, holders,
-};
+use crate::process::{self, BindError, Launcher, Notifier, Orphans, PidFile, ProcessBackend, have_descriptors};
 use crate::reopen::Reopened;
 use crate::supervision::Urgency;
 
@@ -92,15 +92,6 @@ pub(crate) fn master(cluster: &Cluster, services: Services) -> ExitCode {
     code
 }
 
-/// How long the members of a master that was killed take to notice.
-const NOTICING: Duration = Duration::from_millis(500);
-
-/// How long the sockets of a process that has ended may outlive it.
-const FADING: Duration = Duration::from_millis(100);
-
-/// Between two attempts.
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// Why there was no cluster.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -108,57 +99,6 @@ enum Fault {
     Bind(#[from] BindError),
     #[error("the master cannot run: {0}")]
     Os(#[from] io::Error),
-}
-
-/// Binds the listeners. What members of a master that was killed still hold is waited for: they have no longer than their grace. What
-/// anybody else holds is not. `None`: somebody wants us to stop.
-async fn bind(cluster: &Cluster, signals: &mut MasterSignals) -> Result<Option<Sockets>, BindError> {
-    let began = clock::now();
-    let (mut held, mut orphaned) = (began, None);
-    loop {
-        let error = match cluster.bind() {
-            Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => error,
-            bound => return bound.map(Some),
-        };
-        // Looked for after the attempt: one that is not seen any more may have had it.
-        let holders = holders(&cluster.blueprint.program, &error.address);
-        let orphans: Vec<&str> =
-            holders.iter().filter(|holder| holder.is_orphaned).map(|holder| holder.seat.as_str()).collect();
-        let now = clock::now();
-        if !orphans.is_empty() {
-            if orphaned.is_none() {
-                let (who, address) = (orphans.join(", "), &error.address);
-                process::say(&format!(
-                    "{address} is held by {who} of a master that was killed: waiting until they have gone"
-                ));
-            }
-            orphaned = Some(now);
-        }
-        if !holders.is_empty() {
-            held = now;
-        }
-        let due = match (holders.is_empty(), orphaned) {
-            (true, _) => held + FADING,
-            (false, None) => began + NOTICING,
-            // One that is being taken down has lost the thread by which it is known before it loses its sockets.
-            (false, Some(last)) => (last + FADING).min(began + cluster.blueprint.orphan_grace + NOTICING),
-        };
-        if now > due {
-            return Err(error);
-        }
-        let due = tokio::time::Instant::from_std(now + PAUSE);
-        loop {
-            tokio::select! {
-                biased;
-                wish = signals.next() => match wish {
-                    Wish::Stop(_) => return Ok(None),
-                    // Nobody is there for whom it would mean anything.
-                    Wish::Children | Wish::Reload | Wish::Reopen => {}
-                },
-                () = tokio::time::sleep_until(due) => break,
-            }
-        }
-    }
 }
 
 /// Binds, and runs the cluster until its end.

@@ -117,7 +117,6 @@ impl Directory {
 
 /// Lines as a terminal may be given them: what a program wrote on its stderr may be anybody's text.
 fn visible(lines: &[u8]) -> Cow<'_, [u8]> {
-    // Beyond ASCII, what is not to be shown begins with one of two bytes.
     if std::str::from_utf8(lines).is_ok() && !lines.split(|&byte| byte == b'\n').any(may_mislead) {
         return Cow::Borrowed(lines);
     }

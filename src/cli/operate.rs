@@ -29,12 +29,10 @@ pub(super) fn why(Why { slot, place }: &Why) -> ExitCode {
 fn ask(place: &Place, request: &ControlRequest, patience: &Patience) -> ExitCode {
     let client = ControlClient::connect(&place.control_dir());
     match client.and_then(|mut client| client.ask(request, patience.timeout)) {
+        Ok(reply) if !reply.is_good() => not_done(&reply),
         Ok(ControlReply::Why { text }) => print(&format!("{text}\n")),
         Ok(ControlReply::Done { what }) => print(&format!("{what}\n")),
-        Ok(ControlReply::Reopened { by, failed, silent })
-            if failed.is_empty() && !by.is_empty() && !silent.iter().any(|member| member.starts_with("agent/")) =>
-        {
-            // A worker that stands still may have no files at all. An agent has those of the logs.
+        Ok(ControlReply::Reopened { by, silent, .. }) => {
             let silent = silent.iter().map(|member| format!("; {member} does not answer"));
             print(&format!("opened anew by {}{}\n", by.join(", "), silent.collect::<String>()))
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::wire::{maybe_millis, millis};
+use crate::identity::Role;
 
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,7 +75,11 @@ impl ControlReply {
             | ControlReply::Why { .. }
             | ControlReply::Schedules { .. }
             | ControlReply::Done { .. } => true,
-            ControlReply::Reopened { failed, silent, .. } => failed.is_empty() && silent.is_empty(),
+            // A worker that stands still may have no files at all. The agent has those of the logs.
+            ControlReply::Reopened { by, failed, silent } => {
+                let is_agent = |member: &String| member.split('/').next() == Some(Role::AGENT.name());
+                !by.is_empty() && failed.is_empty() && !silent.iter().any(is_agent)
+            }
             ControlReply::Superseded { .. }
             | ControlReply::Failed { .. }
             | ControlReply::StillGoing { .. }
@@ -191,4 +196,30 @@ pub struct LastRunReport {
     pub done: bool,
     /// Who ran it. `None`: several, or it is not known.
     pub by: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_opened_anew_when_nobody_failed_and_the_agent_has_answered() {
+        let members = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        for (by, failed, silent, good) in [
+            (&["agent/0#1", "worker/0#1"][..], false, &[][..], true),
+            (&["agent/0#1"], false, &["worker/0#1"], true),
+            (&["worker/0#1"], false, &["agent/0#1"], false),
+            (&["agent/0#1"], true, &[], false),
+            (&[], false, &["worker/0#1"], false),
+            (&[], false, &[], false),
+        ] {
+            let failed = if failed { vec![("worker/1#1".to_owned(), "no room".to_owned())] } else { Vec::new() };
+            let reply = ControlReply::Reopened {
+                by: members(by),
+                failed: failed.into_iter().collect(),
+                silent: members(silent),
+            };
+            assert_eq!(reply.is_good(), good, "{reply:?}");
+        }
+    }
 }
